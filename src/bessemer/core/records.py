@@ -1,0 +1,139 @@
+"""The nouns that live in the database: runs, releases, deployments, keys, calls, events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from bessemer.core.record import Record
+from bessemer.core.report import Report, Verdict
+
+Role = Literal["owner", "caller"]
+
+
+class Pretrained(Record):
+    """A base model: where it came from and what may be done with it."""
+
+    name: str
+    #: SHA-256 over its weights, configuration and tokeniser.
+    digest: str
+    licence: str | None
+
+
+class Run(Record):
+    """One execution of a project file, from the table to a release or as far as asked."""
+
+    id: str
+    project: str
+    #: Digest of everything that determines the run.
+    recipe: str
+    state: Literal["running", "succeeded", "gate failed", "failed", "interrupted"]
+    started_at: datetime
+    ended_at: datetime | None
+    #: Seconds of each stage; a reused stage has 0.
+    seconds: dict[str, float]
+    #: Stages whose stored output was used again.
+    reused: tuple[str, ...]
+    release: str | None
+    report: Report | None
+    verdict: Verdict | None
+    error: str | None
+    #: The project file with every default filled in.
+    resolved: dict[str, Any]
+
+
+class Release(Record):
+    """A model that passed its gate: signed, and named `<project>@<number>`."""
+
+    id: str
+    project: str
+    number: int
+    state: Literal["approved"]
+    run: str
+    #: Digest that names the bundle in the store.
+    bundle: str
+    created_at: datetime
+    report: Report
+    verdict: Verdict
+
+
+class Verification(Record):
+    """What `releases verify` found."""
+
+    release: str
+    #: How many files were compared with their digests.
+    files: int
+    #: Fingerprint of the key that signed.
+    signed_by: str
+
+
+class Deployment(Record):
+    """One change of what a route serves; the newest one of a route is live."""
+
+    id: int
+    route: str
+    release: str
+    #: The deployment that `rollback` returns to, or None at the first.
+    previous: int | None
+    at: datetime
+    by: str
+    live: bool
+
+
+class Key(Record):
+    """An API key as it is kept: the secret itself is not stored."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewKey(Record):
+    """A key at the only moment its secret is known."""
+
+    id: str
+    name: str
+    role: Role
+    #: The whole key, to be sent as `Authorization: Bearer …`.
+    secret: str
+
+
+class Call(Record):
+    """One served request, as it stands in the journal. The text itself is not kept."""
+
+    id: str
+    at: datetime
+    route: str
+    release: str
+    key: str
+    texts: int
+    tokens: int
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    milliseconds: float
+
+
+class RouteState(Record):
+    """What a serving process must know of one route."""
+
+    release: str
+    #: Folder of the bundle.
+    bundle: str
+
+
+class KeyState(Record):
+    """What a serving process must know of one key."""
+
+    #: SHA-256 of the secret.
+    secret_hash: str
+    role: Role
+
+
+class Snapshot(Record):
+    """Routes and keys, published by service, read by every serving process."""
+
+    version: int
+    routes: dict[str, RouteState]
+    keys: dict[str, KeyState]

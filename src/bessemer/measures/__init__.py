@@ -1,0 +1,1 @@
+"""Numbers: statistics, intervals, metrics and calibration, on plain arrays."""
