@@ -1,0 +1,1 @@
+"""The release format: a sealed, signed folder."""

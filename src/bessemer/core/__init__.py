@@ -1,0 +1,1 @@
+"""Records, errors, catalogue, digests, clock: the standard library and pydantic only."""

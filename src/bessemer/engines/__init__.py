@@ -1,0 +1,1 @@
+"""How a model computes an answer: one file per engine."""

@@ -1,0 +1,1 @@
+"""Base models: named, resolved, checked and loaded."""

@@ -1,0 +1,1 @@
+"""Where it lies: records, stage outputs, the journal."""
