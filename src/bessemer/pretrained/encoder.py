@@ -1,0 +1,83 @@
+"""A base model as a sentence encoder: token ids in, one unit vector a text out (PyTorch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from bessemer.core.errors import CorruptError
+
+
+class Encoder(nn.Module):
+    """Transformer encoder, mean-pooled over real tokens and L2-normalised.
+
+    Args:
+        config: A configuration that `pretrained.resolve.safe_config` has passed.
+        weights: Safetensors file with the transformer's weights.
+
+    Raises:
+        CorruptError: The weights do not fit the configuration.
+    """
+
+    def __init__(self, config: dict[str, Any], weights: Path) -> None:
+        super().__init__()
+        options = {key: value for key, value in config.items() if key != "model_type"}
+        settings = AutoConfig.for_model(config["model_type"], **options)
+        # Plain attention is faster than SDPA on a CPU at the lengths of short texts.
+        self.transformer = AutoModel.from_config(settings, attn_implementation="eager")
+        if hasattr(self.transformer, "pooler"):
+            self.transformer.pooler = None
+        prefix = f"{self.transformer.base_model_prefix}."
+        state = {name.removeprefix(prefix): value for name, value in load_file(weights).items()}
+        try:
+            missing, _ = self.transformer.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise CorruptError(f"{weights} does not fit its config.json: {error}.") from error
+        if missing:
+            raise CorruptError(
+                f"{weights} lacks {len(missing)} tensors, the first of them {missing[0]!r}.",
+                remedy="Take the weights and the config.json from the same place.",
+            )
+        self.width: int = settings.hidden_size
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return unit vectors, float32, shape [batch, width].
+
+        Args:
+            input_ids: Shape [batch, length], int64.
+            attention_mask: Shape [batch, length], int64, 1 for real tokens.
+        """
+        hidden = self.transformer(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).last_hidden_state.float()
+        mask = attention_mask.unsqueeze(-1).float()
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
+        return nn.functional.normalize(mean, dim=-1)
+
+    def word_embeddings(self) -> nn.Module:
+        """Return the table of word embeddings, half of a small encoder's parameters."""
+        module: nn.Module = self.transformer.get_input_embeddings()
+        return module
+
+
+def pad(token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return token ids and attention mask, int64, shape [batch, longest], padded with 0."""
+    longest = max(len(ids) for ids in token_ids)
+    padded = torch.zeros(len(token_ids), longest, dtype=torch.long)
+    mask = torch.zeros(len(token_ids), longest, dtype=torch.long)
+    for row, ids in enumerate(token_ids):
+        padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+        mask[row, : len(ids)] = 1
+    return padded, mask
+
+
+def has_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 in hardware; elsewhere it is slower."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,152 @@
+"""From the name of a base model to a folder on this machine that is safe to load."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bessemer.core import digest
+from bessemer.core.errors import (
+    DataError,
+    MissingExtraError,
+    OperatorError,
+    UnknownNameError,
+    UnsafeModelError,
+)
+from bessemer.core.records import Pretrained
+
+WEIGHTS, CONFIG, TOKENISER = "model.safetensors", "config.json", "tokenizer.json"
+#: Encoder architectures whose code ships with transformers and that were tried here.
+ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra")
+#: What may stand in a configuration; everything else is dropped (see CVE-2026-4372).
+CONFIG_KEYS = frozenset(
+    "model_type vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size"
+    " hidden_act hidden_dropout_prob attention_probs_dropout_prob max_position_embeddings"
+    " type_vocab_size initializer_range layer_norm_eps pad_token_id bos_token_id eos_token_id"
+    " position_embedding_type dim hidden_dim n_heads n_layers dropout attention_dropout"
+    " activation embedding_size relative_attention_num_buckets sinusoidal_pos_embds".split()
+)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A resolved base model: its record, its folder, its checked configuration."""
+
+    record: Pretrained
+    folder: Path
+    config: dict[str, Any]
+
+
+def known() -> dict[str, dict[str, str]]:
+    """Return the catalogue: {name: {package, folder, install, licence, about}}."""
+    text = files("bessemer.pretrained").joinpath("catalogue.yaml").read_text(encoding="utf-8")
+    entries: dict[str, dict[str, str]] = yaml.safe_load(text)
+    return entries
+
+
+def resolve(name: str, *, relative_to: Path) -> Base:
+    """Find a base by catalogue name, folder, or `hub:owner/name@revision`.
+
+    Args:
+        name: As written in the project file.
+        relative_to: Folder that a relative path starts from.
+
+    Raises:
+        UnknownNameError: No catalogue entry and no folder has that name.
+        MissingExtraError: The package that carries the model is not installed.
+        UnsafeModelError: The weights are not safetensors, or the configuration names code.
+        DataError: A file is missing or not readable.
+        OperatorError: The hub did not answer.
+    """
+    entries = known()
+    licence = None
+    if name in entries:
+        entry = entries[name]
+        spec = find_spec(entry["package"])
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingExtraError(entry["package"], "base")
+        folder = Path(spec.submodule_search_locations[0]) / entry["folder"]
+        licence = entry["licence"]
+    elif name.startswith("hub:"):
+        folder = _from_hub(name)
+    else:
+        folder = (relative_to / name).expanduser()
+        if not folder.is_dir():
+            raise UnknownNameError(
+                "base", name, [*entries, "<a folder>", "hub:<owner>/<name>@<revision>"]
+            )
+    return Base(
+        record=Pretrained(name=name, digest=_checked_digest(folder), licence=licence),
+        folder=folder,
+        config=safe_config(folder / CONFIG),
+    )
+
+
+def safe_config(path: Path) -> dict[str, Any]:
+    """Read a `config.json` and keep only what is allowed.
+
+    Raises:
+        UnsafeModelError: It names code to run, or an architecture that is not allowed.
+        DataError: It is not a JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", remedy="Choose another base.") from error
+    if not isinstance(config, dict):
+        raise DataError(f"{path} holds no JSON object.", remedy="Choose another base.")
+    for key in ("auto_map", "trust_remote_code", "custom_pipelines"):
+        if config.get(key):
+            raise UnsafeModelError(
+                f"{path} asks to run its own code ({key!r}).",
+                remedy="Bessemer never does; choose a base whose architecture is built in.",
+            )
+    if (architecture := config.get("model_type")) not in ARCHITECTURES:
+        raise UnsafeModelError(
+            f"{path} has model_type {architecture!r}, which is not an allowed encoder.",
+            remedy=f"Allowed: {', '.join(ARCHITECTURES)}.",
+        )
+    return {key: value for key, value in config.items() if key in CONFIG_KEYS}
+
+
+def _checked_digest(folder: Path) -> str:
+    if not (folder / WEIGHTS).is_file():
+        unsafe = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pkl"))
+        if unsafe:
+            raise UnsafeModelError(
+                f"{folder} holds its weights as {', '.join(unsafe)}: loading these can run code.",
+                remedy=f"Convert them to {WEIGHTS} where you trust them, or choose another base.",
+            )
+    for name in (WEIGHTS, CONFIG, TOKENISER):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder} is no base model: {name} is missing.",
+                remedy=f"A base holds {WEIGHTS}, {CONFIG} and {TOKENISER}.",
+            )
+    parts = {name: digest.of_file(folder / name) for name in (WEIGHTS, CONFIG, TOKENISER)}
+    return digest.of_json(parts)
+
+
+def _from_hub(name: str) -> Path:
+    """Download a pinned revision (or take it from the hub's cache) and return its folder."""
+    repository, _, revision = name.removeprefix("hub:").partition("@")
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("huggingface_hub", "train") from error
+    wanted = [WEIGHTS, CONFIG, TOKENISER]
+    try:
+        return Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
+        )
+    except Exception as error:  # the hub client raises from several unrelated trees
+        raise OperatorError(
+            f"The base {name!r} could not be had from the hub: {error}.",
+            remedy="Check the name and the network, or give a folder that holds the model.",
+        ) from error
