@@ -1,0 +1,72 @@
+"""What a release is made of: a sealed folder that any machine can check and serve.
+
+    bundle.json           what is needed to compute an answer (class Contents)
+    model.onnx            the graph that serves: token ids to logits
+    encoder.safetensors   the weights, for further training
+    head.safetensors
+    config.json           the encoder's configuration, allow-listed keys only
+    tokenizer.json
+    report.json           what it is worth, with intervals
+    verdict.json          why the gate let it pass
+    project.json          the project file with every default
+    README.md             the model card
+    manifest.json         size and SHA-256 of every file above
+    statement.json        in-toto statement over these digests in a DSSE envelope, Ed25519
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bessemer.core import folder
+from bessemer.core.errors import CorruptError
+from bessemer.core.record import Record
+from bessemer.core.records import Pretrained
+
+CONTENTS, GRAPH, TOKENISER, STATEMENT = "bundle.json", "model.onnx", "tokenizer.json", "statement.json"
+
+
+class Contents(Record):
+    """What an engine and a task need to turn a text into an answer."""
+
+    format: int = 1
+    project: str
+    #: Task and its version, as `text-classification@1`.
+    task: str
+    base: Pretrained
+    #: Engine with its precision, as `onnx-int8`.
+    engine: str
+    labels: tuple[str, ...]
+    max_length: int
+    #: Divides the logits before softmax; learnt on the validation split.
+    temperature: float
+    #: Accuracy on the validation split by engine, the checked fall-back's evidence.
+    validation_accuracy: dict[str, float]
+
+
+def read(path: Path) -> Contents:
+    """Check every file of a bundle against its manifest and return its contents.
+
+    Raises:
+        CorruptError: A file is missing, added or changed.
+    """
+    folder.check(path, unsealed=(STATEMENT,))
+    return contents(path)
+
+
+def contents(path: Path) -> Contents:
+    """Return the contents of a folder whose files were checked before.
+
+    Raises:
+        CorruptError: `bundle.json` is unreadable or of another format.
+    """
+    try:
+        return Contents.model_validate(json.loads((path / CONTENTS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        raise CorruptError(
+            f"{path / CONTENTS} is no bundle of this format: {error}.",
+            remedy="Make the release again with this version.",
+        ) from error

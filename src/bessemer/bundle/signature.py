@@ -1,0 +1,117 @@
+"""Signing and checking a bundle: Ed25519 over an in-toto statement in a DSSE envelope.
+
+Formats: in-toto Statement v1 and DSSE v1.0 (pre-authentication encoding). The subjects are
+the files of the manifest and the manifest itself, so the signature covers every byte.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bessemer.bundle.format import STATEMENT
+from bessemer.core import digest, folder
+from bessemer.core.errors import SignatureError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://bessemer.dev/release/v1"
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """Return the first 16 hexadecimal digits of the raw public key's SHA-256."""
+    return digest.of_bytes(key.public_bytes_raw())[:16]
+
+
+def sign(bundle: Path, key: Ed25519PrivateKey, predicate: dict[str, Any]) -> bytes:
+    """Return the envelope that belongs into `statement.json` of a sealed folder."""
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [
+            {"name": name, "digest": {"sha256": value}}
+            for name, value in sorted(_subjects(bundle).items())
+        ],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": predicate,
+    }
+    payload = digest.canonical_json(statement)
+    signature = key.sign(_pre_authentication_encoding(payload))
+    envelope = {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [
+            {
+                "keyid": fingerprint(key.public_key()),
+                "sig": base64.b64encode(signature).decode(),
+            }
+        ],
+    }
+    return json.dumps(envelope, indent=1).encode() + b"\n"
+
+
+def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int]:
+    """Check every byte of a bundle and who signed it.
+
+    Args:
+        bundle: The release's folder.
+        trusted: Public keys by fingerprint.
+
+    Returns:
+        The signing key's fingerprint and how many files were checked.
+
+    Raises:
+        CorruptError: A file is not what the manifest says.
+        SignatureError: The signature is missing, false, or by a key that is not trusted.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        envelope = json.loads((bundle / STATEMENT).read_text(encoding="utf-8"))
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        key_id = str(envelope["signatures"][0]["keyid"])
+        signature = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        if envelope["payloadType"] != PAYLOAD_TYPE:
+            raise ValueError(f"payload type {envelope['payloadType']!r}")
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise SignatureError(
+            f"{bundle / STATEMENT} is missing or no signature: {error}.",
+            remedy="Do not use this bundle; make the release again.",
+        ) from error
+    if key_id not in trusted:
+        raise SignatureError(
+            f"The bundle was signed with the key {key_id!r}, which is not trusted here.",
+            remedy="If you know the signer, put the public key into the home's keys/trusted folder.",
+        )
+    try:
+        trusted[key_id].verify(signature, _pre_authentication_encoding(payload))
+    except InvalidSignature as error:
+        raise SignatureError(
+            f"The signature of {bundle} is false.",
+            remedy="Do not use this bundle; make the release again.",
+        ) from error
+    signed = {item["name"]: item["digest"]["sha256"] for item in json.loads(payload)["subject"]}
+    if signed != (found := _subjects(bundle)):
+        odd = sorted(name for name in signed.keys() | found if signed.get(name) != found.get(name))
+        raise SignatureError(
+            f"{bundle} is not what was signed: {', '.join(odd)} differ.",
+            remedy="Do not use this bundle; make the release again.",
+        )
+    return key_id, len(signed)
+
+
+def _subjects(bundle: Path) -> dict[str, str]:
+    manifest = digest.of_file(bundle / folder.MANIFEST) if (bundle / folder.MANIFEST).exists() else ""
+    return {**folder.check(bundle, unsealed=(STATEMENT,)), folder.MANIFEST: manifest}
+
+
+def _pre_authentication_encoding(payload: bytes) -> bytes:
+    kind = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)

@@ -1,0 +1,148 @@
+"""The project file: what a product is made from. Every block and key has a default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class Block(BaseModel):
+    """A block of the project file: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Block):
+    """Which column of the source plays which role."""
+
+    text: str = Field("text", description="Column with the text to learn from.")
+    label: str = Field("label", description="Column with the answer to learn.")
+    id: str | None = Field(None, description="Column that names a row; else its number does.")
+
+
+class Split(Block):
+    """How rows are divided: by shares, by files of their own, or by a column."""
+
+    test: Share | str = Field(0.2, description="Share of the rows, or a file of its own.")
+    validation: Share | str = Field(
+        0.1, description="Share of what is left after the test split, or a file of its own."
+    )
+    column: str | None = Field(
+        None, description="Column that says train, validation or test; replaces the shares."
+    )
+    group: str | None = Field(
+        None, description="Column whose equal values must stay in one split, as a customer's id."
+    )
+
+
+class Data(Block):
+    """Where the rows come from."""
+
+    source: str = Field(description="A csv, jsonl or parquet file, or public:<set>/<file>.")
+    columns: Columns = Field(default_factory=Columns)
+    split: Split = Field(default_factory=Split)
+    licence: str | None = Field(None, description="SPDX name of the data's licence.")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="Of a csv file.")
+    encoding: str = Field("utf-8", description="Of a csv or jsonl file.")
+
+
+class Prepare(Block):
+    """What is done about flaws in the rows; nothing is dropped without a word."""
+
+    empty: Literal["error", "drop"] = Field(
+        "error", description="Rows whose text or label is empty."
+    )
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="Rows whose text and label stand in an earlier row."
+    )
+    labels: Literal["error", "join"] = Field(
+        "error", description="Labels that differ in case or blanks only: stop, or make them one."
+    )
+
+
+class Train(BaseModel):
+    """How weights are learnt; the method's own options stand beside its name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    method: str = Field("probe", description="A training method.")
+    max_length: int = Field(
+        128, ge=8, le=512, description="Tokens of a text that are read; the rest is cut."
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what stands beside `method` and `max_length`."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Evaluate(Block):
+    """How the report is made."""
+
+    confidence: float = Field(0.95, ge=0.5, lt=1, description="Coverage of the intervals.")
+    resamples: int = Field(1000, ge=100, le=100_000, description="Draws of the bootstrap.")
+
+
+class Threshold(Block):
+    """A bound on one metric, held by the end of its interval and not by the point."""
+
+    at_least: float | None = Field(None, description="Bound on the lower end.")
+    at_most: float | None = Field(None, description="Bound on the upper end.")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Threshold:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("needs at_least or at_most")
+        return self
+
+
+class NotWorse(Block):
+    """The new accuracy may be lower than the live release's by `margin` at most."""
+
+    than: Literal["live"] = "live"
+    margin: float = Field(0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated.")
+
+
+Condition = dict[str, Any]
+
+
+class Serve(Block):
+    """What is served, and where."""
+
+    engine: Literal["onnx-int8", "onnx-fp32"] = Field(
+        "onnx-int8", description="int8 falls back to fp32 when it loses more than max_loss."
+    )
+    max_loss: float = Field(
+        0.003, ge=0, lt=1, description="Validation accuracy that int8 may lose against fp32."
+    )
+    route: Slug | None = Field(None, description="Name in the address; else the project's name.")
+
+
+class Project(Block):
+    """A project file with every default filled in."""
+
+    name: Slug = Field(description="Of the product; lower case, digits and dashes.")
+    task: str = Field("text-classification", description="What is learnt.")
+    base: str = Field(
+        "minilm-l6", description="A catalogue name, a folder, or hub:owner/name@revision."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Of every random choice.")
+    data: Data
+    prepare: Prepare = Field(default_factory=Prepare)
+    train: Train = Field(default_factory=lambda: Train())
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    gate: tuple[Condition, ...] = Field(
+        ({"not_worse_than": "live"},),
+        description="Conditions; each is a metric with at_least or at_most,"
+        " or not_worse_than: live.",
+    )
+    serve: Serve = Field(default_factory=Serve)
+
+    @property
+    def route(self) -> str:
+        """Return the route that releases are deployed to."""
+        return self.serve.route or self.name

@@ -1,0 +1,38 @@
+"""The contract of an inference engine: token ids in, logits out, nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bessemer.core.catalogue import Catalogue
+
+
+class Engine(ABC):
+    """One loaded graph. `run` may be called from several threads at once."""
+
+    #: Raised when the same graph would give other numbers.
+    version: ClassVar[int]
+
+    @abstractmethod
+    def __init__(self, graph: Path) -> None:
+        """Load a graph.
+
+        Raises:
+            CorruptError: The file cannot be loaded.
+        """
+
+    @abstractmethod
+    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return logits, shape [len(token_ids), labels], in the order of the rows.
+
+        A row's answer must not depend on the other rows of the call.
+        """
+
+
+ENGINES: Catalogue[Engine] = Catalogue("engine", "bessemer.engines", Engine, "serve")  # type: ignore[type-abstract]
