@@ -1,0 +1,52 @@
+"""JSON lines: one object a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from bessemer.core.errors import DataError
+from bessemer.core.project import Data
+from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source
+from bessemer.prepare.text import decoded
+
+
+class Jsonl(Source):
+    """Objects whose values are strings, numbers or null; numbers become their text."""
+
+    version = 1
+    suffixes = (".jsonl", ".ndjson")
+
+    def read(self, path: Path, data: Data) -> pa.Table:
+        """Read the file; see `Source.read`."""
+        rows: list[dict[str, str | None]] = []
+        # Not splitlines(): JSON may hold U+2028 and its like inside a string.
+        for number, line in enumerate(decoded(path, data.encoding).split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise DataError(
+                    f"{path}, line {number}: no JSON ({error}).",
+                    remedy="Write one whole JSON object on each line.",
+                ) from error
+            if not isinstance(value, dict):
+                raise DataError(
+                    f"{path}, line {number}: {line[:40]!r} is no JSON object.",
+                    remedy='Write one object a line, as {"text": "…", "label": "…"}.',
+                )
+            rows.append({key: _cell(path, number, key, cell) for key, cell in value.items()})
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        return pa.table({n: pa.array([row.get(n) for row in rows], pa.string()) for n in names})
+
+
+def _cell(path: Path, line: int, key: str, cell: object) -> str | None:
+    if isinstance(cell, (list, dict)) or len(str(cell)) > MOST_CELL_BYTES:
+        raise DataError(
+            f"{path}, line {line}: {key!r} holds {str(cell)[:40]!r}….",
+            remedy=f"A value is a string or a number of at most {MOST_CELL_BYTES:,} bytes.",
+        )
+    return None if cell is None else str(cell)
