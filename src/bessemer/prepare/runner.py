@@ -1,0 +1,110 @@
+"""The verb `prepare`: from source files to checked, split rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bessemer.core.dataset import SPLITS, Finding
+from bessemer.core.errors import DataError
+from bessemer.core.project import Data, Prepare
+from bessemer.prepare import checks, splits
+from bessemer.prepare.sources.base import SOURCES, Source
+
+#: Raised when the same files would give other splits.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows by split, each with the columns row, id, text, label and the source's others."""
+
+    tables: dict[str, pa.Table]
+    labels: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def source_for(path: Path) -> tuple[str, type[Source]]:
+    """Return the name and class of the source that reads files with this ending.
+
+    Raises:
+        DataError: No source reads it.
+    """
+    endings: list[str] = []
+    for name in SOURCES.names():
+        part = SOURCES.load(name)
+        if path.suffix.lower() in part.suffixes:
+            return name, part
+        endings += part.suffixes
+    raise DataError(
+        f"{path}: the ending {path.suffix!r} is of no known kind of source.",
+        remedy=f"Known endings: {', '.join(sorted(endings))}.",
+    )
+
+
+def prepare(data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Prepared:
+    """Read, check, mend and split.
+
+    Args:
+        data: The project's block.
+        rules: What is done about flaws.
+        seed: Of the splits.
+        files: `source`, and `test` or `validation` where these are files of their own.
+
+    Raises:
+        DataError: The rows are not what the task needs; see `prepare.checks`.
+    """
+    tables: dict[str, pa.Table] = {}
+    findings: list[Finding] = []
+    for role, path in files.items():
+        extra = [data.split.group, data.split.column] if role == "source" else []
+        table = source_for(path)[1]().read(path, data)
+        table = checks.select(table, data.columns, extra, str(path.name))
+        tables[role], found = checks.mend(table, rules, str(path.name))
+        findings += found
+    result = _split(data, seed, tables)
+    findings += _leaks(result)
+    labels = splits.check(result, files["source"].name)
+    return Prepared(tables=result, labels=labels, findings=tuple(findings))
+
+
+def _split(data: Data, seed: int, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    rest = tables["source"]
+    if data.split.column is not None:
+        result = splits.by_column(rest, data.split.column)
+        if "validation" in result:
+            return result
+        rest = result.get("train", rest.slice(0, 0))
+        tables = {**tables, **{name: result[name] for name in ("test",) if name in result}}
+    result = {name: tables[name] for name in ("test", "validation") if name in tables}
+    for offset, name in enumerate(("test", "validation")):
+        share = getattr(data.split, name)
+        if name not in result and isinstance(share, float):
+            rest, result[name] = splits.by_share(rest, share, data.split, seed + offset)
+    return {"train": rest, **result}
+
+
+def _leaks(tables: dict[str, pa.Table]) -> list[Finding]:
+    """Report texts of a later split that stand in an earlier one as well."""
+    findings = []
+    for position, name in enumerate(SPLITS[1:], start=1):
+        if name not in tables:
+            continue
+        earlier = pa.concat_arrays(
+            [chunk for split in SPLITS[:position] for chunk in tables[split]["text"].chunks]
+        )
+        leaked = tables[name].filter(pc.is_in(tables[name]["text"], earlier))
+        if leaked.num_rows:
+            rows = leaked[checks.ROW].to_pylist()
+            findings.append(
+                Finding(
+                    rule=f"text of {name} also in an earlier split",
+                    action="kept",
+                    count=len(rows),
+                    rows=tuple(rows[: checks.SHOWN]),
+                )
+            )
+    return findings

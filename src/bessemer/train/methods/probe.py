@@ -1,0 +1,95 @@
+"""Logistic regression on the vectors of a frozen encoder: minutes become seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bessemer.core.progress import Progress, Step
+from bessemer.core.project import Block
+from bessemer.train.methods.base import Learnt, Lesson, Method
+
+
+class Options(Block):
+    """Options of `probe`."""
+
+    strengths: tuple[float, ...] = Field(
+        (1.0, 3.0, 10.0, 30.0),
+        min_length=1,
+        description="Inverse regularisation strengths to choose from, on the validation split.",
+    )
+
+
+class Probe(Method):
+    """Multinomial logistic regression; the strength with the best validation accuracy wins."""
+
+    version = 1
+    Options = Options
+
+    def learn(self, lesson: Lesson, options: Options) -> Learnt:
+        """Fit once for each strength and keep the best; ties go to the stronger regularisation."""
+        import torch
+
+        from bessemer.pretrained.encoder import Encoder
+        from bessemer.train.embed import embed
+
+        torch.manual_seed(lesson.seed)
+        encoder = Encoder(lesson.config, lesson.weights)
+        # One pass over both splits, so that both are sorted by length together.
+        count = len(lesson.train.targets)
+        both = lesson.train.token_ids + lesson.validation.token_ids
+        vectors = embed(encoder, both, lesson.progress, "encode")
+        coefficients, intercepts, notes = fit(
+            vectors[:count],
+            lesson.train.targets,
+            vectors[count:],
+            lesson.validation.targets,
+            options.strengths,
+            lesson.progress,
+        )
+        head = {
+            "weight": torch.tensor(coefficients, dtype=torch.float32),
+            "bias": torch.tensor(intercepts, dtype=torch.float32),
+        }
+        return Learnt(head=head, notes=notes)
+
+
+def fit(
+    train: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    validation: NDArray[np.float32],
+    validation_targets: NDArray[np.int64],
+    strengths: tuple[float, ...],
+    progress: Progress,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, object]]:
+    """Return coefficients [classes, width], intercepts [classes], and how they were chosen.
+
+    Each fit starts from the last one's solution, strongest regularisation first.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)
+    scores: dict[float, float] = {}
+    best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    for number, strength in enumerate(sorted(strengths), start=1):
+        model.set_params(C=strength).fit(train, targets)
+        score = float((model.predict(validation) == validation_targets).mean())
+        if best is None or score > max(scores.values()):
+            best = _full(model.coef_.copy(), model.intercept_.copy())
+        scores[strength] = score
+        progress(Step("fit", number, len(strengths), "fits", f"validation accuracy {score:.4f}"))
+    assert best is not None
+    chosen = max(scores, key=lambda strength: (scores[strength], -strength))
+    notes = {"strength": chosen, "validation_accuracy": {str(k): v for k, v in scores.items()}}
+    return *best, notes
+
+
+def _full(
+    coefficients: NDArray[np.float64], intercepts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Write scikit-learn's single row for two classes as two rows with the same softmax."""
+    if len(intercepts) > 1:
+        return coefficients, intercepts
+    half, bias = coefficients / 2, intercepts / 2
+    return np.concatenate([-half, half]), np.concatenate([-bias, bias])
