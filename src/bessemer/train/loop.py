@@ -1,0 +1,202 @@
+"""Gradient training of encoder and head: bucketed batches, early stopping, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from bessemer.core.progress import Step
+from bessemer.pretrained.encoder import Encoder, has_bf16, pad
+from bessemer.train import checkpoints
+from bessemer.train.batching import length_buckets
+from bessemer.train.methods.base import Batch, Lesson
+
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to step; see the options of `train.methods.full` for the meaning of each."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    warmup: float
+    patience: int
+    checkpoint_every: int
+
+
+class Model(nn.Module):
+    """Encoder and head as one module."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits, float32, shape [batch, labels]."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+            vectors = self.encoder(input_ids, attention_mask)
+        logits: Tensor = self.head(vectors.float())
+        return logits
+
+
+@dataclass
+class State:
+    """Where training stands, beside weights and optimizer."""
+
+    step: int = 0
+    epoch: int = 0
+    #: Batches of the current epoch that are done.
+    batch: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
+    history: list[float] = field(default_factory=list)
+
+
+def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Tensor], State]:
+    """Train until the epochs are done or validation stops improving.
+
+    Returns:
+        The weights with the best validation accuracy (those before the first step count
+        too), by parameter name, and the final state.
+    """
+    optimizer = _optimizer(model, settings)
+    state, best = _resume(lesson, model, optimizer)
+    lengths = [len(ids) for ids in lesson.train.token_ids]
+    per_epoch = math.ceil(len(lengths) / settings.batch_size)
+    total = per_epoch * settings.epochs
+    began, begun_at = time.monotonic(), state.step
+    with SummaryWriter(str(lesson.events), purge_step=state.step) as writer:
+        while state.epoch < settings.epochs:
+            batches = length_buckets(
+                lengths, settings.batch_size, seed=lesson.seed, epoch=state.epoch
+            )
+            for batch in batches[state.batch :]:
+                rate = _schedule(optimizer, settings, state.step, total)
+                loss = _step(lesson, model, optimizer, batch)
+                state.step, state.batch = state.step + 1, state.batch + 1
+                writer.add_scalar("train/loss", loss, state.step)
+                writer.add_scalar("train/learning_rate", rate, state.step)
+                done = (state.step - begun_at) * settings.batch_size
+                speed = done / (time.monotonic() - began)
+                note = f"loss {loss:.3f} · {speed:.0f} examples/s · best {state.best:.4f}"
+                lesson.progress(Step("train", state.step, total, "steps", note))
+                if state.step % settings.checkpoint_every == 0:
+                    _save(lesson, model, optimizer, state, best)
+            state.epoch, state.batch = state.epoch + 1, 0
+            score = accuracy(model, lesson.validation)
+            state.history.append(score)
+            writer.add_scalar("validation/accuracy", score, state.step)
+            if score > state.best:
+                state.best, state.best_epoch = score, state.epoch
+                best = _weights(model)
+            _save(lesson, model, optimizer, state, best)
+            if state.epoch - max(state.best_epoch, 0) >= settings.patience:
+                break
+    return best, state
+
+
+def accuracy(model: Model, split: Batch) -> float:
+    """Return the share of right answers, without dropout."""
+    return float((predict(model, split.token_ids) == split.targets).mean())
+
+
+def predict(model: Model, token_ids: list[list[int]], batch_size: int = 64) -> NDArray[np.int64]:
+    """Return class numbers, shape [n]."""
+    model.eval()
+    order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
+    answers = np.empty(len(token_ids), dtype=np.int64)
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            answers[rows] = model(*pad([token_ids[row] for row in rows])).argmax(dim=1).numpy()
+    return answers
+
+
+def _step(lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer, rows: list[int]) -> float:
+    model.train()
+    targets = torch.from_numpy(lesson.train.targets[rows])
+    loss = lesson.task.loss(model(*pad([lesson.train.token_ids[row] for row in rows])), targets)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], CLIP_NORM)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:
+    """Return AdamW; biases and norms are not decayed, and the head learns at its own rate."""
+    encoder = [p for p in model.encoder.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {
+            "params": [p for p in encoder if p.ndim > 1],
+            "base": settings.learning_rate,
+            "weight_decay": settings.weight_decay,
+        },
+        {
+            "params": [p for p in encoder if p.ndim <= 1],
+            "base": settings.learning_rate,
+            "weight_decay": 0.0,
+        },
+        {
+            "params": list(model.head.parameters()),
+            "base": settings.head_learning_rate,
+            "weight_decay": 0.0,
+        },
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, settings: Settings, step: int, total: int
+) -> float:
+    """Set each group's rate: linear warm-up, then half a cosine to 0. Return the encoder's."""
+    warmup = max(1, round(settings.warmup * total))
+    factor = min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+    for group in optimizer.param_groups:
+        group["lr"] = group["base"] * factor
+    return settings.learning_rate * factor
+
+
+def _weights(model: Model) -> dict[str, Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def _resume(
+    lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer
+) -> tuple[State, dict[str, Tensor]]:
+    found = checkpoints.load(lesson.work)
+    if found is None:
+        torch.manual_seed(lesson.seed)
+        return State(best=accuracy(model, lesson.validation), best_epoch=0), _weights(model)
+    checkpoints.scatter(found.tensors, model, optimizer)
+    best = {
+        name.removeprefix("best."): tensor
+        for name, tensor in found.tensors.items()
+        if name.startswith("best.")
+    }
+    return State(**found.values), best
+
+
+def _save(
+    lesson: Lesson,
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    best: dict[str, Tensor],
+) -> None:
+    tensors = checkpoints.gather(model, optimizer)
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    checkpoints.save(lesson.work, checkpoints.Checkpoint(tensors, vars(state)))
