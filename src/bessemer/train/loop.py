@@ -79,7 +79,7 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Ten
     total = per_epoch * settings.epochs
     began, begun_at = time.monotonic(), state.step
     with SummaryWriter(str(lesson.events), purge_step=state.step) as writer:
-        while state.epoch < settings.epochs:
+        while state.epoch < settings.epochs and not _tired(state, settings):
             batches = length_buckets(
                 lengths, settings.batch_size, seed=lesson.seed, epoch=state.epoch
             )
@@ -103,9 +103,12 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Ten
                 state.best, state.best_epoch = score, state.epoch
                 best = _weights(model)
             _save(lesson, model, optimizer, state, best)
-            if state.epoch - max(state.best_epoch, 0) >= settings.patience:
-                break
     return best, state
+
+
+def _tired(state: State, settings: Settings) -> bool:
+    """Return whether the last epochs brought nothing; asked anew after a resume."""
+    return state.epoch - max(state.best_epoch, 0) >= settings.patience
 
 
 def accuracy(model: Model, split: Batch) -> float:
