@@ -1,0 +1,116 @@
+"""One database: SQLite in WAL mode here, PostgreSQL by its URL elsewhere; the same SQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from bessemer.core.errors import OperatorError, StorageError
+
+#: The newest migration; a test compares it with the folder.
+HEAD = "0001"
+
+
+class Database:
+    """Connections to one database whose schema is at `HEAD`.
+
+    Args:
+        url: An SQLAlchemy URL.
+
+    Raises:
+        OperatorError: It cannot be opened, or was made by a newer Bessemer.
+        StorageError: The disk is full or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._migrate()
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction, committed at the end unless the block raises."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            text = str(error.orig)
+            if "full" in text or "disk I/O" in text or "readonly" in text:
+                raise StorageError(
+                    f"The database could not be written: {text}.",
+                    remedy="Free some space and repeat the command.",
+                ) from error
+            raise OperatorError(
+                f"The database did not answer: {text}.",
+                remedy="Repeat the command; if it stays so, look for a process that holds it.",
+            ) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.begin() as connection:
+            if self._version(connection) == HEAD:
+                return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(files("bessemer.store") / "migrations"))
+        config.set_main_option("path_separator", "os")
+        with self.begin() as connection:
+            # Read again inside the writing transaction: of two processes that start at
+            # once, the second waits here and then finds the work done.
+            found = self._version(connection)
+            if found is not None and found > HEAD:
+                raise OperatorError(
+                    f"The database is of version {found}, this Bessemer knows {HEAD}.",
+                    remedy="Install the newer Bessemer that made it.",
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @staticmethod
+    def _version(connection: Connection) -> str | None:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(
+            sa.text("SELECT version_num FROM alembic_version")
+        ).scalar()
+        return found
+
+
+def utc(value: Any) -> datetime:
+    """Return a time read from the database with its zone, which SQLite does not keep."""
+    assert isinstance(value, datetime)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _engine(url: str) -> Engine:
+    engine = sa.create_engine(url)
+    if engine.dialect.name != "sqlite":
+        return engine
+    if engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _: Any) -> None:
+        # The driver must not begin transactions by itself: BEGIN IMMEDIATE below does, so
+        # that two writers wait for each other and do not fail half-way.
+        connection.isolation_level = None
+        for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

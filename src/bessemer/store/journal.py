@@ -1,0 +1,97 @@
+"""Calls on disk before their answers leave: append-only segments, one checked line a call.
+
+A line is `<CRC-32 of the JSON, 8 hexadecimal digits> <JSON>\\n`, written with one `write`.
+After kill -9 a segment ends in whole lines and at most one torn one, which the reader drops:
+its answer never left.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bessemer.core import folder
+
+SEGMENT_BYTES = 16_000_000
+SUFFIX = ".journal"
+
+
+class Journal:
+    """The writing end of one process. Safe to use from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._file = -1
+        self._size = 0
+        #: Name of the segment being written; it is in no other process's hands.
+        self.current = ""
+        self._next()
+
+    def append(self, line: bytes) -> None:
+        """Write one JSON document without line breaks.
+
+        Raises:
+            StorageError: The disk is full or refuses; nothing of the line counts.
+        """
+        record = b"%08x %s\n" % (binascii.crc32(line), line)
+        with self._lock, folder.storage_errors(self._root / self.current):
+            written = os.write(self._file, record)
+            if written != len(record):
+                os.ftruncate(self._file, self._size)
+                raise OSError(28, "No space left on device")
+            self._size += written
+            if self._size >= SEGMENT_BYTES:
+                self._next()
+
+    def close(self) -> None:
+        """Close the segment; nothing can be appended afterwards."""
+        with self._lock:
+            os.close(self._file)
+            self.current = ""
+
+    def rotate(self) -> None:
+        """Begin a new segment if the current one holds anything, so that it can be drained."""
+        with self._lock:
+            if self._size:
+                self._next()
+
+    def _next(self) -> None:
+        name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        with folder.storage_errors(self._root / name):
+            self._root.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size, self.current = file, 0, name
+
+
+def segments(root: Path) -> list[Path]:
+    """Return all segments, oldest first."""
+    return sorted(root.glob(f"*{SUFFIX}"))
+
+
+def writer_lives(segment: Path) -> bool:
+    """Return whether the process that began a segment still runs on this machine."""
+    process = int(segment.name.split("-")[1])
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read(segment: Path) -> Iterator[bytes]:
+    """Yield the JSON documents of a segment; a torn or damaged line is passed over."""
+    with segment.open("rb") as file:
+        for record in file:
+            checksum, _, line = record.rstrip(b"\n").partition(b" ")
+            if record.endswith(b"\n") and checksum == b"%08x" % binascii.crc32(line):
+                yield line

@@ -1,0 +1,45 @@
+"""Outputs of stages under the digest of everything that determines them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bessemer.core import folder
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Folders `<root>/<stage>/<digest>`, each whole or absent."""
+
+    root: Path
+
+    def path(self, stage: str, key: str) -> Path:
+        """Return where an output lies or would lie."""
+        return self.root / stage / key
+
+    def has(self, stage: str, key: str) -> bool:
+        """Return whether the output is there, whole."""
+        return (self.path(stage, key) / folder.MANIFEST).is_file()
+
+    @contextlib.contextmanager
+    def make(self, stage: str, key: str, *, unsealed: tuple[str, ...] = ()) -> Iterator[Path]:
+        """Yield an empty folder that becomes the output when the block ends without an error."""
+        with folder.atomic_folder(self.path(stage, key), unsealed=unsealed) as aside:
+            yield aside
+
+    @contextlib.contextmanager
+    def lock(self, stage: str, key: str) -> Iterator[None]:
+        """Hold the output to be made; another process that wants the same one waits.
+
+        The lock is the operating system's, so it ends with its process, kill -9 included.
+        """
+        path = self.root / "locks" / f"{stage}-{key}"
+        with folder.storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
