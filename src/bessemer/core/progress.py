@@ -1,4 +1,4 @@
-"""How long work tells whoever watches how far it is."""
+"""How work tells whoever watches what it does and how far it is."""
 
 from __future__ import annotations
 
@@ -25,5 +25,14 @@ class Step:
 Progress = Callable[[Step], None]
 
 
-def silent(step: Step) -> None:
-    """Ignore progress: the default of every function that takes a `Progress`."""
+class Watcher:
+    """Is told of stages and steps; this one ignores everything."""
+
+    def began(self, stage: str) -> None:
+        """A stage begins to work."""
+
+    def step(self, step: Step) -> None:
+        """The stage at work is a little further."""
+
+    def ended(self, stage: str, seconds: float, *, reused: bool, note: str) -> None:
+        """A stage's output is there: made in `seconds`, or reused."""
