@@ -1,17 +1,17 @@
 """What a release is made of: a sealed folder that any machine can check and serve.
 
-    bundle.json           what is needed to compute an answer (class Contents)
-    model.onnx            the graph that serves: token ids to logits
-    encoder.safetensors   the weights, for further training
-    head.safetensors
-    config.json           the encoder's configuration, allow-listed keys only
-    tokenizer.json
-    report.json           what it is worth, with intervals
-    verdict.json          why the gate let it pass
-    project.json          the project file with every default
-    README.md             the model card
-    manifest.json         size and SHA-256 of every file above
-    statement.json        in-toto statement over these digests in a DSSE envelope, Ed25519
+bundle.json           what is needed to compute an answer (class Contents)
+model.onnx            the graph that serves: token ids to logits
+encoder.safetensors   the weights, for further training
+head.safetensors
+config.json           the encoder's configuration, allow-listed keys only
+tokenizer.json
+report.json           what it is worth, with intervals
+verdict.json          why the gate let it pass
+project.json          the project file with every default
+README.md             the model card
+manifest.json         size and SHA-256 of every file above
+statement.json        in-toto statement over these digests in a DSSE envelope, Ed25519
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from bessemer.core.errors import CorruptError
 from bessemer.core.record import Record
 from bessemer.core.records import Pretrained
 
-CONTENTS, GRAPH, TOKENISER, STATEMENT = "bundle.json", "model.onnx", "tokenizer.json", "statement.json"
+CONTENTS, GRAPH, TOKENISER, STATEMENT = (
+    "bundle.json",
+    "model.onnx",
+    "tokenizer.json",
+    "statement.json",
+)
 
 
 class Contents(Record):

@@ -88,7 +88,7 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
     if key_id not in trusted:
         raise SignatureError(
             f"The bundle was signed with the key {key_id!r}, which is not trusted here.",
-            remedy="If you know the signer, put the public key into the home's keys/trusted folder.",
+            remedy="If you know the signer, put the public key into the home's keys/trusted.",
         )
     try:
         trusted[key_id].verify(signature, _pre_authentication_encoding(payload))
@@ -108,7 +108,9 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
 
 
 def _subjects(bundle: Path) -> dict[str, str]:
-    manifest = digest.of_file(bundle / folder.MANIFEST) if (bundle / folder.MANIFEST).exists() else ""
+    manifest = (
+        digest.of_file(bundle / folder.MANIFEST) if (bundle / folder.MANIFEST).exists() else ""
+    )
     return {**folder.check(bundle, unsealed=(STATEMENT,)), folder.MANIFEST: manifest}
 
 

@@ -118,8 +118,7 @@ def check(folder: Path, *, unsealed: tuple[str, ...] = ()) -> dict[str, str]:
     if present != expected.keys():
         odd = sorted(present ^ expected.keys())
         raise CorruptError(
-            f"{folder} does not hold the files of its manifest: {', '.join(odd)}"
-            " missing or added.",
+            f"{folder} does not hold the files of its manifest: {', '.join(odd)} missing or added.",
             remedy="Restore the folder or make it again.",
         )
     for name, wanted in expected.items():

@@ -133,7 +133,7 @@ class Project(Block):
     seed: int = Field(0, ge=0, lt=2**32, description="Of every random choice.")
     data: Data
     prepare: Prepare = Field(default_factory=Prepare)
-    train: Train = Field(default_factory=lambda: Train())
+    train: Train = Field(default_factory=Train)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     gate: tuple[Condition, ...] = Field(
         ({"not_worse_than": "live"},),

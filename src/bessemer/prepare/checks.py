@@ -29,7 +29,8 @@ def select(table: pa.Table, columns: Columns, extra: Iterable[str | None], where
         if name is not None and name not in table.column_names:
             close = nearest(name, table.column_names)
             raise DataError(
-                f"{where} has no column {name!r}; it has {', '.join(table.column_names) or 'none'}.",
+                f"{where} has no column {name!r}; it has"
+                f" {', '.join(table.column_names) or 'none'}.",
                 remedy=(f"Did you mean {close!r}? " if close else "")
                 + "Set data.columns, or data.delimiter if the columns run together.",
             )

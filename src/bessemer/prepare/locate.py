@@ -55,7 +55,7 @@ def _public(name: str, cache: Path) -> Path:
     if name not in known:
         raise UnknownNameError("public data set", name, known)
     entry, file = known[name], name.partition("/")[2]
-    pinned = entry["files"][file]
+    pinned = str(entry["files"][file])
     at_hand = [Path(given) / name] if (given := os.environ.get("BESSEMER_DATA")) else []
     for path in [*at_hand, cache / pinned / file]:
         if path.is_file():

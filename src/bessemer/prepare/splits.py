@@ -25,14 +25,10 @@ def by_column(table: pa.Table, column: str) -> dict[str, pa.Table]:
             f"The split column {column!r} holds {', '.join(map(repr, odd[:5]))}.",
             remedy=f"Allowed are {', '.join(SPLITS)}.",
         )
-    return {
-        name: table.filter(pc.equal(table[column], name)) for name in SPLITS if name in words
-    }
+    return {name: table.filter(pc.equal(table[column], name)) for name in SPLITS if name in words}
 
 
-def by_share(
-    table: pa.Table, share: float, split: Split, seed: int
-) -> tuple[pa.Table, pa.Table]:
+def by_share(table: pa.Table, share: float, split: Split, seed: int) -> tuple[pa.Table, pa.Table]:
     """Divide into (rest, part), where part holds about `share` of the rows.
 
     Without a group column the part is stratified: of each label with n rows it gets
@@ -71,8 +67,9 @@ def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
             )
     counts = {
         entry["values"]: entry["counts"]
-        for entry in pc.value_counts(pa.chunked_array(
-            [chunk for name in SPLITS for chunk in splits[name]["label"].chunks])).to_pylist()
+        for entry in pc.value_counts(
+            pa.chunked_array([chunk for name in SPLITS for chunk in splits[name]["label"].chunks])
+        ).to_pylist()
     }
     if len(counts) < LEAST:
         raise DataError(
@@ -82,7 +79,8 @@ def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
     if single := sorted(label for label, count in counts.items() if count < LEAST):
         raise DataError(
             f"{where}: {len(single)} labels have one example only: {', '.join(single[:5])}"
-            + (", …" if len(single) > 5 else "") + ".",
+            + (", …" if len(single) > 5 else "")
+            + ".",
             remedy="Give each label two examples or more, or join it with another.",
         )
     labels = sorted(set(splits["train"]["label"].to_pylist()))

@@ -79,5 +79,5 @@ def pad(token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 def has_bf16() -> bool:
     """Return whether this CPU multiplies bfloat16 in hardware; elsewhere it is slower."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))

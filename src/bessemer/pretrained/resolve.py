@@ -26,11 +26,35 @@ WEIGHTS, CONFIG, TOKENISER = "model.safetensors", "config.json", "tokenizer.json
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra")
 #: What may stand in a configuration; everything else is dropped (see CVE-2026-4372).
 CONFIG_KEYS = frozenset(
-    "model_type vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size"
-    " hidden_act hidden_dropout_prob attention_probs_dropout_prob max_position_embeddings"
-    " type_vocab_size initializer_range layer_norm_eps pad_token_id bos_token_id eos_token_id"
-    " position_embedding_type dim hidden_dim n_heads n_layers dropout attention_dropout"
-    " activation embedding_size relative_attention_num_buckets sinusoidal_pos_embds".split()
+    [
+        "model_type",
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "initializer_range",
+        "layer_norm_eps",
+        "pad_token_id",
+        "bos_token_id",
+        "eos_token_id",
+        "position_embedding_type",
+        "dim",
+        "hidden_dim",
+        "n_heads",
+        "n_layers",
+        "dropout",
+        "attention_dropout",
+        "activation",
+        "embedding_size",
+        "relative_attention_num_buckets",
+        "sinusoidal_pos_embds",
+    ]
 )
 
 
@@ -98,7 +122,9 @@ def safe_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", remedy="Choose another base.") from error
+        raise DataError(
+            f"{path} cannot be read: {error}.", remedy="Choose another base."
+        ) from error
     if not isinstance(config, dict):
         raise DataError(f"{path} holds no JSON object.", remedy="Choose another base.")
     for key in ("auto_map", "trust_remote_code", "custom_pipelines"):
@@ -142,9 +168,7 @@ def _from_hub(name: str) -> Path:
         raise MissingExtraError("huggingface_hub", "train") from error
     wanted = [WEIGHTS, CONFIG, TOKENISER]
     try:
-        return Path(
-            snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
-        )
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
     except Exception as error:  # the hub client raises from several unrelated trees
         raise OperatorError(
             f"The base {name!r} could not be had from the hub: {error}.",

@@ -167,7 +167,11 @@ def _translated(
 ) -> ProjectError:
     """Turn pydantic's first complaint into a sentence with line and remedy."""
     problem = error.errors()[0]
-    place = tuple(part for part in problem["loc"] if not str(part).startswith(("float", "str", "function", "constrained")))
+    place = tuple(
+        part
+        for part in problem["loc"]
+        if not str(part).startswith(("float", "str", "function", "constrained"))
+    )
     path = (*prefix, *place)
     at = _at(where, lines, path)
     name = ".".join(map(str, path))

@@ -1,6 +1,6 @@
-"""Calls on disk before their answers leave: append-only segments, one checked line a call.
+r"""Calls on disk before their answers leave: append-only segments, one checked line a call.
 
-A line is `<CRC-32 of the JSON, 8 hexadecimal digits> <JSON>\\n`, written with one `write`.
+A line is `<CRC-32 of the JSON, 8 hexadecimal digits> <JSON>\n`, written with one `write`.
 After kill -9 a segment ends in whole lines and at most one torn one, which the reader drops:
 its answer never left.
 """
@@ -65,7 +65,9 @@ class Journal:
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         with folder.storage_errors(self._root / name):
             self._root.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            file = os.open(
+                self._root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
+            )
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self.current = file, 0, name

@@ -162,9 +162,7 @@ def _optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, settings: Settings, step: int, total: int
-) -> float:
+def _schedule(optimizer: torch.optim.Optimizer, settings: Settings, step: int, total: int) -> float:
     """Set each group's rate: linear warm-up, then half a cosine to 0. Return the encoder's."""
     warmup = max(1, round(settings.warmup * total))
     factor = min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))

@@ -52,5 +52,8 @@ class Csv(Source):
             )
         columns = zip(*rows, strict=True) if rows else [() for _ in header]
         return pa.table(
-            {name: pa.array(cells, pa.string()) for name, cells in zip(header, columns, strict=True)}
+            {
+                name: pa.array(cells, pa.string())
+                for name, cells in zip(header, columns, strict=True)
+            }
         )

@@ -8,7 +8,7 @@ from bessemer.core.project import Block
 from bessemer.train.methods.base import Learnt, Lesson, Method
 
 
-class Options(Block):
+class FullOptions(Block):
     """Options of `full`."""
 
     epochs: int = Field(6, ge=1, le=1000, description="Passes over the training rows, at most.")
@@ -30,16 +30,15 @@ class Full(Method):
     """AdamW on all layers, early stopping on the validation accuracy."""
 
     version = 1
-    Options = Options
+    Options = FullOptions
 
-    def learn(self, lesson: Lesson, options: Options) -> Learnt:
+    def learn(self, lesson: Lesson, options: FullOptions) -> Learnt:
         """Fit the probe, then train; a crash resumes from the last checkpoint, bit for bit."""
         import torch
 
         from bessemer.pretrained.encoder import Encoder
         from bessemer.train import checkpoints, loop
-        from bessemer.train.methods.probe import Options as ProbeOptions
-        from bessemer.train.methods.probe import Probe
+        from bessemer.train.methods.probe import Probe, ProbeOptions
 
         torch.manual_seed(lesson.seed)
         encoder = Encoder(lesson.config, lesson.weights)

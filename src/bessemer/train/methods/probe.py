@@ -11,7 +11,7 @@ from bessemer.core.project import Block
 from bessemer.train.methods.base import Learnt, Lesson, Method
 
 
-class Options(Block):
+class ProbeOptions(Block):
     """Options of `probe`."""
 
     strengths: tuple[float, ...] = Field(
@@ -25,9 +25,9 @@ class Probe(Method):
     """Multinomial logistic regression; the strength with the best validation accuracy wins."""
 
     version = 1
-    Options = Options
+    Options = ProbeOptions
 
-    def learn(self, lesson: Lesson, options: Options) -> Learnt:
+    def learn(self, lesson: Lesson, options: ProbeOptions) -> Learnt:
         """Fit once for each strength and keep the best; ties go to the stronger regularisation."""
         import torch
 
