@@ -13,7 +13,7 @@ State = Literal["running", "succeeded", "failed"]
 
 
 class Executor(ABC):
-    """Starts command lines of Bessemer and knows what became of them."""
+    """Starts Python modules in processes of their own and knows what became of them."""
 
     @abstractmethod
     def __init__(self, logs: Path) -> None:
@@ -21,7 +21,7 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, job: str, arguments: Sequence[str]) -> None:
-        """Start `bessemer <arguments>` under the name `job`."""
+        """Start `python -m <arguments>` under the name `job`."""
 
     @abstractmethod
     def status(self, job: str) -> State:

@@ -22,11 +22,11 @@ class LocalExecutor(Executor):
         self._jobs: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, job: str, arguments: Sequence[str]) -> None:
-        """Start `bessemer <arguments>`; see `Executor.submit`."""
+        """Start `python -m <arguments>`; see `Executor.submit`."""
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{job}.log").open("wb") as log:
             self._jobs[job] = subprocess.Popen(
-                [sys.executable, "-m", "bessemer.cli.main", *arguments],
+                [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from bessemer.core.errors import ContractError, MissingExtraError, UnknownNameError
+from bessemer.core.errors import ContractError, UnknownNameError, needs
 
 Part = TypeVar("Part")
 
@@ -59,15 +59,11 @@ class Catalogue(Generic[Part]):
             MissingExtraError: The part needs a package that is not installed.
             ContractError: The file does not hold exactly one part.
         """
-        try:
+        with needs(self.extra):
             if name in self._modules:
                 return self._only_part(self._modules[name])
             if name in self._entry_points:
                 return self._checked(name, self._entry_points[name].load())
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] == "bessemer":
-                raise
-            raise MissingExtraError(error.name or "?", self.extra) from error
         raise UnknownNameError(self.kind, name, self.names())
 
     def _only_part(self, module_name: str) -> type[Part]:

@@ -27,7 +27,8 @@ HTTP statuses are the doors' business and do not appear here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -137,6 +138,17 @@ class UnsafeModelError(IntegrityError):
 
 class ContractError(BessemerError):
     """A part breaks its contract."""
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn a missing package into a `MissingExtraError` that names the install extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "bessemer":
+            raise
+        raise MissingExtraError(error.name or "?", extra) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

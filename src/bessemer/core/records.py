@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from bessemer.core.dataset import Dataset
 from bessemer.core.record import Record
 from bessemer.core.report import Report, Verdict
 
@@ -18,6 +19,24 @@ class Pretrained(Record):
     #: SHA-256 over its weights, configuration and tokeniser.
     digest: str
     licence: str | None
+
+
+class Setting(Record):
+    """One setting of a project, resolved."""
+
+    #: Dotted, as `data.split.test`.
+    key: str
+    value: Any
+    #: "line 7" or "default".
+    origin: str
+    about: str
+
+
+class Check(Record):
+    """What `check` found: every setting, and the data set as it would be used."""
+
+    settings: tuple[Setting, ...]
+    dataset: Dataset
 
 
 class Run(Record):

@@ -10,9 +10,6 @@ from bessemer.core.report import Measurement, Report
 from bessemer.measures.intervals import bootstrap
 from bessemer.tasks.base import Task
 
-#: Raised when the same logits would give another report.
-VERSION = 1
-
 
 def report(
     task: Task,

@@ -48,9 +48,7 @@ def locate(source: str, *, relative_to: Path, cache: Path) -> Path:
 
 
 def _public(name: str, cache: Path) -> Path:
-    sets: dict[str, dict[str, Any]] = yaml.safe_load(
-        files("bessemer.prepare").joinpath("public.yaml").read_text(encoding="utf-8")
-    )
+    sets = _public_sets()
     known = {f"{title}/{file}": entry for title, entry in sets.items() for file in entry["files"]}
     if name not in known:
         raise UnknownNameError("public data set", name, known)
@@ -85,3 +83,17 @@ def _check(path: Path, pinned: str) -> None:
             f"{path} is not the pinned file: its SHA-256 is {found[:12]}…, not {pinned[:12]}….",
             remedy="Remove it, or use it as a source of your own by its path.",
         )
+
+
+def public_licence(source: str) -> str | None:
+    """Return the licence of a `public:` source as its publisher states it."""
+    name = source.removeprefix(PREFIX).partition("/")[0]
+    licence: str | None = _public_sets().get(name, {}).get("licence")
+    return licence
+
+
+def _public_sets() -> dict[str, dict[str, Any]]:
+    sets: dict[str, dict[str, Any]] = yaml.safe_load(
+        files("bessemer.prepare").joinpath("public.yaml").read_text(encoding="utf-8")
+    )
+    return sets

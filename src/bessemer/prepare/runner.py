@@ -14,9 +14,6 @@ from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, splits
 from bessemer.prepare.sources.base import SOURCES, Source
 
-#: Raised when the same files would give other splits.
-VERSION = 1
-
 
 @dataclass(frozen=True)
 class Prepared:

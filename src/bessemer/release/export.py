@@ -18,8 +18,6 @@ from bessemer.core.errors import ContractError
 from bessemer.pretrained.encoder import Encoder
 from bessemer.tasks.base import Task
 
-#: Raised when the same weights would give other graphs.
-VERSION = 1
 OPSET = 17
 #: Graph names, by engine.
 GRAPHS = {"onnx-fp32": "fp32.onnx", "onnx-int8": "int8.onnx"}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from bessemer.core.errors import ProjectError, UnknownNameError, nearest
 from bessemer.core.project import Block, Project, Train
+from bessemer.core.records import Setting
 from bessemer.tasks.base import TASKS
 from bessemer.train.methods.base import METHODS
 
@@ -29,17 +30,9 @@ class Loaded:
     folder: Path
     #: Line of each key that stands in the file.
     lines: dict[Path_, int]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One line of `bessemer check --explain`."""
-
-    key: str
-    value: Any
-    #: "line 7" or "default".
-    origin: str
-    about: str
+    #: Files that came with a project from elsewhere, by the name it gives them; then it may
+    #: name no other file of this machine. None for a project of this machine.
+    uploads: dict[str, Path] | None = None
 
 
 def load(path: Path) -> Loaded:
@@ -61,8 +54,8 @@ def load(path: Path) -> Loaded:
     return parse(path.read_text(encoding="utf-8", errors="replace"), path.parent, str(path))
 
 
-def parse(text: str, folder: Path, where: str) -> Loaded:
-    """Read the text of a project file; see `load`."""
+def parse(text: str, folder: Path, where: str, *, uploads: dict[str, Path] | None = None) -> Loaded:
+    """Read the text of a project file; see `load` and `Loaded.uploads`."""
     try:
         node = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, ValueError) as error:
@@ -79,7 +72,7 @@ def parse(text: str, folder: Path, where: str) -> Loaded:
         raise UnknownNameError(
             "task", project.task, TASKS.names(), where=_at(where, lines, ("task",))
         )
-    return Loaded(_with_options(project, lines, where), folder, lines)
+    return Loaded(_with_options(project, lines, where), folder, lines, uploads)
 
 
 def explain(loaded: Loaded) -> list[Setting]:
@@ -211,4 +204,10 @@ def _settings(
         field = type(block).model_fields.get(name) or options.model_fields.get(name)
         origin = f"line {lines[place]}" if place in lines else "default"
         about = (field.description or "") if field else ""
-        yield Setting(".".join(map(str, place)), value, origin, about)
+        yield Setting(
+            key=".".join(map(str, place)), value=_plain(value), origin=origin, about=about
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

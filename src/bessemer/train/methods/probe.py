@@ -65,15 +65,15 @@ def fit(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, object]]:
     """Return coefficients [classes, width], intercepts [classes], and how they were chosen.
 
-    Each fit starts from the last one's solution, strongest regularisation first.
+    Every fit starts anew: from the solution of a stronger regularisation, L-BFGS finds its
+    gradient small enough at once and returns that solution again.
     """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)
     scores: dict[float, float] = {}
     best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     for number, strength in enumerate(sorted(strengths), start=1):
-        model.set_params(C=strength).fit(train, targets)
+        model = LogisticRegression(C=strength, max_iter=2000).fit(train, targets)
         score = float((model.predict(validation) == validation_targets).mean())
         if best is None or score > max(scores.values()):
             best = _full(model.coef_.copy(), model.intercept_.copy())

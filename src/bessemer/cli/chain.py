@@ -1,0 +1,118 @@
+"""`run` and its stages alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bessemer.cli.errors import GATE_FAILED
+from bessemer.cli.options import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    VerboseOption,
+    platform,
+    print_json,
+)
+from bessemer.core.progress import Watcher
+from bessemer.core.records import Run
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    project: ProjectArgument = Path(),
+    no_deploy: Annotated[
+        bool, typer.Option("--no-deploy", help="End with the signed release.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Go from the table to a deployed release; what is there already is reused.
+
+    Ends with 3 when the gate lets nothing pass.
+    """
+    until = "release" if no_deploy else "deploy"
+    done = platform(home).run(project, until=until, watcher=_watcher())  # type: ignore[arg-type]
+    return _ended(done, as_json)
+
+
+@app.command()
+def prepare(
+    project: ProjectArgument = Path(),
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run as far as the checked and split rows."""
+    return _ended(platform(home).prepare(project, watcher=_watcher()), as_json)
+
+
+@app.command()
+def train(
+    project: ProjectArgument = Path(),
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run as far as the weights; an interrupted training goes on where it was."""
+    return _ended(platform(home).train(project, watcher=_watcher()), as_json)
+
+
+@app.command()
+def evaluate(
+    project: ProjectArgument = Path(),
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run as far as the report on the test split."""
+    return _ended(platform(home).evaluate(project, watcher=_watcher()), as_json)
+
+
+@app.command()
+def release(
+    project: ProjectArgument = Path(),
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run as far as the signed release, and deploy nothing."""
+    return _ended(platform(home).release(project, watcher=_watcher()), as_json)
+
+
+def _watcher() -> Watcher:
+    from bessemer.cli.draw import Bar
+
+    return Bar()
+
+
+def _ended(done: Run, as_json: bool) -> int:
+    if as_json:
+        print_json(summary(done))
+    else:
+        from bessemer.cli import draw
+
+        draw.run(done)
+    return GATE_FAILED if done.state == "gate failed" else 0
+
+
+def summary(done: Run) -> dict[str, Any]:
+    """Return what `--json` prints of a run."""
+    metrics = done.report.metrics if done.report else {}
+    return {
+        "run": done.id,
+        "state": done.state,
+        "release": done.release,
+        "verdict": done.verdict.model_dump(mode="json") if done.verdict else None,
+        "metrics": {
+            name: {"value": m.value, "low": m.low, "high": m.high, "count": m.count}
+            for name, m in metrics.items()
+        },
+        "seconds": done.seconds,
+        "reused": list(done.reused),
+    }

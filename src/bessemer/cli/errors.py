@@ -1,0 +1,67 @@
+"""How a failure is told: one sentence, its causes, what to do; the trace only with -v."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+
+import click
+
+from bessemer.core import errors
+
+#: The first class that fits decides. 3 is left to a gate that let nothing pass.
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (errors.UserError, 2),
+    (errors.OperatorError, 4),
+    (errors.IntegrityError, 5),
+    (click.UsageError, 2),
+    (click.Abort, 130),
+    (KeyboardInterrupt, 130),
+)
+BUG, GATE_FAILED = 1, 3
+
+
+def told(error: BaseException, arguments: list[str]) -> int:
+    """Tell of an error on stderr (and as JSON on stdout with --json); return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone; say nothing more, not even while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), BUG)
+    if "-v" in arguments or "--verbose" in arguments:
+        traceback.print_exception(error)
+    message = _message(error, code)
+    if "--json" in arguments:
+        print(json.dumps({"error": message, "error_type": type(error).__name__}))
+    print(f"error: {message}", file=sys.stderr)
+    for cause in _causes(error):
+        print(f"  because: {cause}", file=sys.stderr)
+    return code
+
+
+def _message(error: BaseException, code: int) -> str:
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "bessemer"
+        return f"{error.format_message()} See `{command} --help`."
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return "interrupted. Run the same command again to go on; finished stages are kept."
+    if code == BUG and not isinstance(error, errors.BessemerError):
+        shown = f"{type(error).__name__}: {error}"
+        return f"this is a bug in Bessemer, please report it with the output of -v. {shown}"
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+def _causes(error: BaseException) -> list[str]:
+    """Return the chain of causes whose words the message does not repeat already."""
+    causes, seen = [], str(error)
+    cause = error.__cause__
+    while cause is not None:
+        text = str(cause).strip().partition("\n")[0]
+        if text and text not in seen:
+            causes.append(f"{type(cause).__name__}: {text}"[:300])
+            seen += text
+        cause = cause.__cause__
+    return causes

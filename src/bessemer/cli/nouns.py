@@ -1,0 +1,196 @@
+"""`runs`, `releases`, `deployments`, `keys`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, show
+from bessemer.core.records import Deployment, Key, Release
+
+app = typer.Typer(rich_markup_mode=None)
+runs = typer.Typer(help="List and show runs.")
+releases = typer.Typer(help="List, show and verify releases.")
+deployments = typer.Typer(help="List deployments; roll back.")
+keys = typer.Typer(help="Create, list and revoke API keys.")
+app.add_typer(runs, name="runs")
+app.add_typer(releases, name="releases")
+app.add_typer(deployments, name="deployments")
+app.add_typer(keys, name="keys")
+
+ProjectFilter = Annotated[str | None, typer.Option("--project", help="Of this project only.")]
+ReleaseArgument = Annotated[
+    str, typer.Argument(help="As support-intents@3, or a project's name for its newest.")
+]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+    from bessemer.cli import draw
+
+    draw.table(columns, rows, empty)
+
+
+def _time(at: datetime | None) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+
+
+@runs.command("list")
+def list_runs(
+    project: ProjectFilter = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """List runs, newest first."""
+    found = platform(home).runs.list(project)
+    rows = []
+    for run in found:
+        best = run.report.metrics.get("accuracy") if run.report else None
+        accuracy = f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]" if best else ""
+        rows.append(
+            (run.id, run.project, run.state, _time(run.started_at), accuracy, run.release or "")
+        )
+    columns = ("run", "project", "state", "started", "accuracy", "release")
+    show(found, as_json, lambda: _table(columns, rows, "no runs yet: bessemer run"))
+
+
+@runs.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(help="Its id.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show one run: stages, report, verdict."""
+    found = platform(home).runs.show(run)
+
+    def draw() -> None:
+        from bessemer.cli import draw
+
+        draw.run(found)
+
+    show(found, as_json, draw)
+
+
+@releases.command("list")
+def list_releases(
+    project: ProjectFilter = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """List releases, newest first."""
+    found = platform(home).releases.list(project)
+    rows = [(r.id, r.state, _time(r.created_at), _accuracy(r), r.run) for r in found]
+    columns = ("release", "state", "made", "accuracy", "run")
+    show(found, as_json, lambda: _table(columns, rows, "no releases yet: bessemer run"))
+
+
+def _accuracy(release: Release) -> str:
+    best = release.report.metrics["accuracy"]
+    return f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"
+
+
+@releases.command("show")
+def show_release(
+    release: ReleaseArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show one release: report, verdict, where its bundle lies."""
+    opened = platform(home)
+    found = opened.releases.show(release)
+
+    def draw() -> None:
+        from bessemer.cli import draw
+
+        draw.report(found.report)
+        draw.verdict(found.verdict)
+        typer.echo(f"\n{found.id}, made {_time(found.created_at)} by run {found.run}")
+        typer.echo(f"bundle {opened.releases.bundle(found)}")
+
+    show(found, as_json, draw)
+
+
+@releases.command("verify")
+def verify_release(
+    release: ReleaseArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Check every file of a release and its signature."""
+    found = platform(home).releases.verify(release)
+    line = f"{found.release}: {found.files} files are what the key {found.signed_by} signed"
+    show(found, as_json, lambda: typer.echo(line))
+
+
+@deployments.command("list")
+def list_deployments(
+    route: Annotated[str | None, typer.Option(help="Of this route only.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """List deployments, newest first."""
+    found = platform(home).deployments.list(route)
+    rows = [(d.id, d.route, d.release, "live" if d.live else "", _time(d.at), d.by) for d in found]
+    columns = ("number", "route", "release", "", "at", "by")
+    show(found, as_json, lambda: _table(columns, rows, "no deployments yet: bessemer run"))
+
+
+@deployments.command("rollback")
+def rollback(
+    route: Annotated[str, typer.Argument(help="The route's name.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let a route serve again what it served before."""
+    _deployed(platform(home).deployments.rollback(route), as_json)
+
+
+def _deployed(found: Deployment, as_json: bool) -> None:
+    show(found, as_json, lambda: typer.echo(f"route {found.route} serves {found.release}"))
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="For people: who or what will use it.")],
+    role: Annotated[
+        Literal["owner", "caller"], typer.Option(help="caller may predict, owner everything.")
+    ] = "caller",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a key; its secret is shown here and never again."""
+    made = platform(home).keys.create(name, role)
+    show(made, as_json, lambda: typer.echo(f"{made.secret}\nkept nowhere: note it now"))
+
+
+@keys.command("list")
+def list_keys(
+    home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
+    """List keys; no secret is among them."""
+    found = platform(home).keys.list()
+    rows = [(k.id, k.name, k.role, _time(k.created_at), _time(k.revoked_at)) for k in found]
+    columns = ("key", "name", "role", "made", "revoked")
+    show(found, as_json, lambda: _table(columns, rows, "no keys yet: bessemer serve makes one"))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="Its id, as `bessemer keys list` shows it.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let a key never be valid again; servers follow within a second."""
+    revoked: Key = platform(home).keys.revoke(key)
+    show(revoked, as_json, lambda: typer.echo(f"{revoked.id} ({revoked.name}) is revoked"))

@@ -1,0 +1,62 @@
+"""`deploy` and `serve`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, print_json, show
+from bessemer.core.errors import needs
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def deploy(
+    release: Annotated[
+        str, typer.Argument(help="As support-intents@3, or a project's name for its newest.")
+    ],
+    route: Annotated[str | None, typer.Option(help="Else the project's name.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let a route serve a release; servers follow within a second."""
+    done = platform(home).deploy(release, route)
+    show(done, as_json, lambda: typer.echo(f"route {done.route} serves {done.release}"))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Serve all routes over HTTP until SIGTERM; the first start prints an owner key."""
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s"
+    )
+    with needs("serve"):
+        from bessemer.http import server
+    opened = platform(home)
+    bound = server.listen(host, port)
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{bound.getsockname()[1]}"
+
+    def announce() -> None:
+        first = opened.keys.first()
+        routes = sorted({d.route for d in opened.deployments.list()})
+        if as_json:
+            print_json({"url": address, "routes": routes, "key": first.secret if first else None})
+        else:
+            typer.echo(f"serving {', '.join(routes) or 'no route yet'} at {address}")
+            if first is not None:
+                typer.echo(f"owner key, shown this once: {first.secret}")
+        sys.stdout.flush()
+
+    server.serve(opened, bound, announce)

@@ -1,0 +1,236 @@
+"""The same methods as `bessemer.open()`, answered by a server's control plane."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from bessemer.core import digest, errors
+from bessemer.core.progress import Watcher
+from bessemer.core.records import (
+    Check,
+    Deployment,
+    Key,
+    NewKey,
+    Release,
+    Role,
+    Run,
+    Verification,
+)
+from bessemer.service import project_file, recipe
+
+Noun = TypeVar("Noun", bound=BaseModel)
+
+POLL_SECONDS = 0.5
+TIMEOUT_SECONDS = 120
+
+
+class Client:
+    """A server, as an owner sees it.
+
+    Args:
+        url: For example `http://127.0.0.1:8080`.
+        key: An owner key.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise errors.RequestError(f"The address {url!r} begins with neither http nor https.")
+        self._http = _Http(url.rstrip("/") + "/api/v1", key)
+        self.runs = _Runs(self._http)
+        self.releases = _Releases(self._http)
+        self.deployments = _Deployments(self._http)
+        self.keys = _Keys(self._http)
+
+    def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
+        """Send a project and its files and have them validated; see `Platform.check`."""
+        return Check.model_validate(self._http.call("POST", "/checks", self._sent(project)))
+
+    def run(
+        self, project: str | Path, *, until: str = "deploy", watcher: Watcher | None = None
+    ) -> Run:
+        """Send a project and its files, run it there and wait; see `Platform.run`.
+
+        Raises:
+            BessemerError: The run failed; the message is the server's.
+        """
+        body = {**self._sent(project), "until": until}
+        run = Run.model_validate(self._http.call("POST", "/runs", body))
+        told: set[str] = set()
+        while True:
+            for stage, seconds in run.seconds.items():
+                if watcher is not None and stage not in told:
+                    reused = stage in run.reused
+                    watcher.ended(stage, seconds, reused=reused, note="")
+                told.add(stage)
+            if run.state in ("failed", "interrupted"):
+                raise errors.BessemerError(f"The run {run.id} {run.state}: {run.error}")
+            if run.state != "running":
+                return run
+            time.sleep(POLL_SECONDS)
+            run = self.runs.show(run.id)
+
+    def prepare(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the checked and split rows."""
+        return self.run(project, until="prepare", watcher=watcher)
+
+    def train(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the weights."""
+        return self.run(project, until="train", watcher=watcher)
+
+    def evaluate(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the report."""
+        return self.run(project, until="evaluate", watcher=watcher)
+
+    def release(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the signed release, and deploy nothing."""
+        return self.run(project, until="release", watcher=watcher)
+
+    def deploy(self, release: str, route: str | None = None) -> Deployment:
+        """Let a route serve a release."""
+        body = {"release": release, "route": route}
+        return Deployment.model_validate(self._http.call("POST", "/deployments", body))
+
+    def _sent(self, project: str | Path) -> dict[str, Any]:
+        """Send a project's local files where the server lacks them; return the request body."""
+        loaded = project_file.load(Path(project))
+        path = Path(project)
+        path = path / project_file.FILE if path.is_dir() else path
+        files: dict[str, str] = {}
+        for name, local in recipe.local_files(loaded).items():
+            files[name] = digest.of_file(local)
+            try:
+                self._http.call("GET", f"/files/{files[name]}")
+            except errors.UnknownNameError:
+                self._http.send_file(f"/files/{files[name]}", local)
+        return {"project": path.read_text(encoding="utf-8"), "files": files}
+
+
+class _Http:
+    """Requests with a key; refusals become the errors they were on the server."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._key = key
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Send JSON and return JSON."""
+        content = None if body is None else json.dumps(body).encode()
+        return self._send(method, path, content, {"Content-Type": "application/json"})
+
+    def send_file(self, path: str, local: Path) -> None:
+        """Send a file's bytes as they are."""
+        with local.open("rb") as file:
+            size = str(local.stat().st_size)
+            self._send("PUT", path, file, {"Content-Length": size})
+
+    def nouns(self, path: str, kind: type[Noun], **filters: str | None) -> list[Noun]:
+        """Return a list of records."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        query = f"?{urllib.parse.urlencode(given)}" if given else ""
+        return [kind.model_validate(value) for value in self.call("GET", path + query)]
+
+    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> Any:
+        request = urllib.request.Request(self._url + path, content, headers, method=method)
+        request.add_header("Authorization", f"Bearer {self._key}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise _refused(error) from error
+        except (OSError, HTTPException) as error:
+            raise errors.OperatorError(
+                f"{self._url} did not answer: {error}.",
+                remedy="Check the address, and that `bessemer serve` runs there.",
+            ) from error
+        return json.loads(text) if text else None
+
+
+def _refused(error: urllib.error.HTTPError) -> errors.BessemerError:
+    try:
+        body = json.loads(error.read())
+        message, kind = str(body["error"]), str(body["error_type"])
+    except (ValueError, KeyError, TypeError):
+        message, kind = f"The server answered {error.code} {error.reason}.", ""
+    known = getattr(errors, kind, errors.BessemerError)
+    if not (isinstance(known, type) and issubclass(known, errors.BessemerError)):
+        known = errors.BessemerError
+    result = known.__new__(known)
+    errors.BessemerError.__init__(result, message)
+    return result
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="@")
+
+
+class _Runs:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self, project: str | None = None) -> builtins.list[Run]:
+        """Return all runs, or a project's, newest first."""
+        return self._http.nouns("/runs", Run, project=project)
+
+    def show(self, run: str) -> Run:
+        """Return one run."""
+        return Run.model_validate(self._http.call("GET", f"/runs/{_quoted(run)}"))
+
+
+class _Releases:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self, project: str | None = None) -> builtins.list[Release]:
+        """Return all releases, or a project's, newest first."""
+        return self._http.nouns("/releases", Release, project=project)
+
+    def show(self, release: str) -> Release:
+        """Return one release."""
+        return Release.model_validate(self._http.call("GET", f"/releases/{_quoted(release)}"))
+
+    def verify(self, release: str) -> Verification:
+        """Have a release's files and signature checked."""
+        path = f"/releases/{_quoted(release)}/verification"
+        return Verification.model_validate(self._http.call("GET", path))
+
+
+class _Deployments:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self, route: str | None = None) -> builtins.list[Deployment]:
+        """Return all deployments, or a route's, newest first."""
+        return self._http.nouns("/deployments", Deployment, route=route)
+
+    def rollback(self, route: str) -> Deployment:
+        """Let a route serve again what it served before."""
+        path = f"/deployments/{_quoted(route)}/rollback"
+        return Deployment.model_validate(self._http.call("POST", path, {}))
+
+
+class _Keys:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self) -> builtins.list[Key]:
+        """Return all keys, newest first."""
+        return self._http.nouns("/keys", Key)
+
+    def create(self, name: str, role: Role = "caller") -> NewKey:
+        """Make a key; its secret is in the answer and nowhere else."""
+        body = {"name": name, "role": role}
+        return NewKey.model_validate(self._http.call("POST", "/keys", body))
+
+    def revoke(self, key: str) -> Key:
+        """Let a key never be valid again."""
+        return Key.model_validate(self._http.call("DELETE", f"/keys/{_quoted(key)}"))

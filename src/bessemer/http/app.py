@@ -1,0 +1,39 @@
+"""The HTTP application: a guard, and behind it the data plane and the control plane."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from bessemer import __version__
+from bessemer.core.errors import BessemerError
+from bessemer.http import control, predict, v2
+from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error
+from bessemer.http.metrics import Metrics
+from bessemer.http.middleware import Guard
+from bessemer.serve.dataplane import DataPlane
+from bessemer.service.platform import Platform
+
+
+def api(platform: Platform, plane: DataPlane) -> FastAPI:
+    """Return the application without its guard; a test walks its routes."""
+    handlers = {BessemerError: on_bessemer_error, HTTPException: on_http_error, Exception: on_bug}
+    app = FastAPI(
+        title="Bessemer",
+        version=__version__,
+        docs_url=None,  # the page would load scripts from elsewhere
+        redoc_url=None,
+        exception_handlers=handlers,  # type: ignore[arg-type]
+    )
+    metrics = Metrics(plane)
+    app.include_router(predict.routes(plane, metrics))
+    app.include_router(v2.routes(plane, metrics))
+    app.include_router(metrics.routes())
+    app.include_router(control.routes(platform))
+    return app
+
+
+def guarded(platform: Platform, plane: DataPlane) -> ASGIApp:
+    """Return the application as it is served: nothing is answered without a key."""
+    return Guard(api(platform, plane), plane)

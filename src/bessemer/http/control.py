@@ -1,0 +1,169 @@
+"""The control plane, `/api/v1`: the same verbs and nouns as the other doors, for owners.
+
+Each route is named like the method of `Platform` that it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from bessemer.core.errors import UnknownNameError
+from bessemer.core.records import (
+    Check,
+    Deployment,
+    Key,
+    NewKey,
+    Release,
+    Role,
+    Run,
+    Verification,
+)
+from bessemer.http.bodies import parse
+from bessemer.service.platform import Platform
+from bessemer.service.running import Until
+
+Sha256 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
+
+
+class Body(BaseModel):
+    """A body: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProjectBody(Body):
+    """A project from elsewhere."""
+
+    #: The text of the project file.
+    project: str
+    #: SHA-256 of each local file it names, sent before with `PUT /api/v1/files`.
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+class RunBody(ProjectBody):
+    """A project to run, as far as `until`."""
+
+    until: Until = "deploy"
+
+
+class DeploymentBody(Body):
+    """A release for a route."""
+
+    release: str
+    route: str | None = None
+
+
+class KeyBody(Body):
+    """A key to be made."""
+
+    name: str
+    role: Role = "caller"
+
+
+def routes(platform: Platform) -> APIRouter:
+    """Return all routes of the control plane on `platform`."""
+    router = APIRouter(prefix="/api/v1", tags=["control plane"])
+
+    def acting(request: Request) -> Platform:
+        return platform.acting_for(request.state.key)
+
+    _projects(router, acting)
+    _releases(router, acting)
+    _keys(router, acting)
+    return router
+
+
+def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.put("/files/{sha256}", name="files.put", status_code=204)
+    async def put_file(request: Request, sha256: Sha256) -> Response:
+        """Keep a file under its digest."""
+        await acting(request).jobs.receive(sha256, request.stream())
+        return Response(status_code=204)
+
+    @router.get("/files/{sha256}", name="files.has", status_code=204)
+    def has_file(request: Request, sha256: Sha256) -> Response:
+        """Say whether a file was received."""
+        if not acting(request).jobs.has(sha256):
+            raise UnknownNameError("file", sha256, [])
+        return Response(status_code=204)
+
+    @router.post("/checks", name="check")
+    async def check(request: Request) -> Check:
+        """Validate a project and its data."""
+        body = await parse(request, ProjectBody)
+        jobs = acting(request).jobs
+        return await run_in_threadpool(jobs.check, body.project, body.files)
+
+    @router.post("/runs", name="run", status_code=202)
+    async def submit(request: Request) -> Run:
+        """Begin a run; follow it with `GET /api/v1/runs/{run}`."""
+        body = await parse(request, RunBody)
+        jobs = acting(request).jobs
+        return await run_in_threadpool(jobs.submit, body.project, body.files, body.until)
+
+    @router.get("/runs", name="runs.list")
+    def list_runs(request: Request, project: str | None = None) -> list[Run]:
+        """List runs, newest first."""
+        return acting(request).runs.list(project)
+
+    @router.get("/runs/{run}", name="runs.show")
+    def show_run(request: Request, run: str) -> Run:
+        """Show one run."""
+        return acting(request).runs.show(run)
+
+
+def _releases(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/releases", name="releases.list")
+    def list_releases(request: Request, project: str | None = None) -> list[Release]:
+        """List releases, newest first."""
+        return acting(request).releases.list(project)
+
+    @router.get("/releases/{release}", name="releases.show")
+    def show_release(request: Request, release: str) -> Release:
+        """Show one release."""
+        return acting(request).releases.show(release)
+
+    @router.get("/releases/{release}/verification", name="releases.verify")
+    def verify_release(request: Request, release: str) -> Verification:
+        """Check a release's files and signature."""
+        return acting(request).releases.verify(release)
+
+    @router.get("/deployments", name="deployments.list")
+    def list_deployments(request: Request, route: str | None = None) -> list[Deployment]:
+        """List deployments, newest first."""
+        return acting(request).deployments.list(route)
+
+    @router.post("/deployments", name="deploy", status_code=201)
+    async def deploy(request: Request) -> Deployment:
+        """Let a route serve a release."""
+        body = await parse(request, DeploymentBody)
+        return await run_in_threadpool(acting(request).deploy, body.release, body.route)
+
+    @router.post("/deployments/{route}/rollback", name="deployments.rollback", status_code=201)
+    def rollback(request: Request, route: str) -> Deployment:
+        """Let a route serve again what it served before."""
+        return acting(request).deployments.rollback(route)
+
+
+def _keys(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/keys", name="keys.list")
+    def list_keys(request: Request) -> list[Key]:
+        """List keys; no secret is among them."""
+        return acting(request).keys.list()
+
+    @router.post("/keys", name="keys.create", status_code=201)
+    async def create_key(request: Request) -> NewKey:
+        """Make a key; its secret is in this answer and nowhere else."""
+        body = await parse(request, KeyBody)
+        return await run_in_threadpool(acting(request).keys.create, body.name, body.role)
+
+    @router.delete("/keys/{key}", name="keys.revoke")
+    def revoke_key(request: Request, key: str) -> Key:
+        """Let a key never be valid again."""
+        return acting(request).keys.revoke(key)

@@ -1,0 +1,74 @@
+"""What the server tells Prometheus at `/metrics`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
+
+from bessemer.core.errors import BessemerError
+from bessemer.serve.dataplane import DataPlane
+
+#: Stands for every route that does not exist, so that callers cannot invent label values.
+UNKNOWN = "(unknown)"
+
+
+class Metrics:
+    """Counters of one server."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self.registry = CollectorRegistry()
+        kinds: dict[str, Any] = {"registry": self.registry, "namespace": "bessemer"}
+        names = ("route", "outcome")
+        self.requests = Counter("requests", "Prediction requests by outcome.", names, **kinds)
+        self.texts = Counter("texts", "Texts answered.", ("route",), **kinds)
+        self.seconds = Histogram(
+            "request_seconds",
+            "Seconds from the whole request to its answer.",
+            ("route",),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            **kinds,
+        )
+        Gauge("ready", "1 while requests are taken.", **kinds).set_function(
+            lambda: float(plane.ready)
+        )
+        Gauge("routes", "Routes that can serve.", **kinds).set_function(
+            lambda: len(plane.routing.served)
+        )
+        Gauge("broken_routes", "Routes whose release could not be loaded.", **kinds).set_function(
+            lambda: len(plane.routing.broken)
+        )
+
+    @contextmanager
+    def watch(self, route: str) -> Iterator[None]:
+        """Count a request and its time."""
+        began, outcome = time.perf_counter(), "answered"
+        try:
+            yield
+        except BessemerError as error:
+            # The route may not exist, and a malformed body is refused before it is looked up.
+            route, outcome = UNKNOWN, type(error).__name__
+            raise
+        except BaseException:
+            route, outcome = UNKNOWN, "InternalError"
+            raise
+        finally:
+            self.requests.labels(route, outcome).inc()
+            if outcome == "answered":
+                self.seconds.labels(route).observe(time.perf_counter() - began)
+
+    def routes(self) -> APIRouter:
+        """Return `/metrics`."""
+        router = APIRouter()
+
+        @router.get("/metrics", name="metrics")
+        def metrics() -> Response:
+            """Give all counters in Prometheus' text format."""
+            content = exposition.generate_latest(self.registry)
+            return Response(content, media_type=exposition.CONTENT_TYPE_LATEST)
+
+        return router

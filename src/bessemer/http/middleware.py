@@ -1,0 +1,73 @@
+"""What every request passes before any route: a valid key, and a bound on its body."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bessemer.core.errors import BessemerError, ForbiddenError, TooLargeError
+from bessemer.http.errors import answer
+from bessemer.serve.dataplane import DataPlane
+
+MOST_BODY_BYTES = 1_048_576
+#: Only owners may do anything under this.
+CONTROL = "/api/"
+#: Bodies under this are written to disk as they come and have a bound of their own.
+UPLOADS = "/api/v1/files/"
+
+
+class Guard:
+    """Refuses a request without a key that may make it, whatever its address."""
+
+    def __init__(self, app: ASGIApp, plane: DataPlane) -> None:
+        self._app = app
+        self._plane = plane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check and pass on."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        try:
+            self._admit(scope, headers.get(b"authorization"))
+            if not scope["path"].startswith(UPLOADS):
+                receive = _bounded(receive, headers.get(b"content-length"))
+        except BessemerError as error:
+            await answer(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope, authorization: bytes | None) -> None:
+        header = authorization.decode("latin-1") if authorization else None
+        key, state = self._plane.authenticate(header)
+        if scope["path"].startswith(CONTROL) and state.role != "owner":
+            raise ForbiddenError(
+                f"The key {key!r} has the role {state.role!r}, which may only predict.",
+                remedy="Use an owner's key.",
+            )
+        scope.setdefault("state", {})["key"] = key
+
+
+def _bounded(receive: Receive, length: bytes | None) -> Receive:
+    """Return `receive` with a bound on the bytes that come through it, declared or not."""
+    if length is not None and length.isdigit() and int(length) > MOST_BODY_BYTES:
+        raise _too_large(int(length))
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MOST_BODY_BYTES:
+            raise _too_large(seen)
+        return message
+
+    return bounded
+
+
+def _too_large(size: int) -> TooLargeError:
+    return TooLargeError(
+        f"The request's body has {size:,} bytes or more.",
+        remedy=f"Send at most {MOST_BODY_BYTES:,}; split the texts over several requests.",
+    )

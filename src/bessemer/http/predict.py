@@ -1,0 +1,60 @@
+"""The data plane in the shape of Hugging Face's pipelines: `POST /predict/{route}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from bessemer.http.bodies import parse
+from bessemer.http.metrics import Metrics
+from bessemer.serve.dataplane import DataPlane
+
+
+class Parameters(BaseModel):
+    """Options of a prediction."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int | None = Field(1, ge=1, le=10_000)
+
+
+class Prediction(BaseModel):
+    """The body of a prediction; `top_k` may stand beside `inputs` or in `parameters`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: str | list[str]
+    top_k: int | None = Field(None, ge=1, le=10_000)
+    parameters: Parameters = Field(default_factory=Parameters)
+
+
+def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
+    """Return the prediction route of `plane`."""
+    router = APIRouter(tags=["data plane"])
+
+    @router.post("/predict/{route}", name="predict")
+    async def predict(route: str, request: Request) -> JSONResponse:
+        """Answer each text with its most probable labels.
+
+        One text gives `[{"label", "score"}, …]`. Several give one object a text, or with
+        `top_k` one list a text.
+        """
+        with metrics.watch(route):
+            body = await parse(request, Prediction)
+            texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+            top_k = body.top_k or body.parameters.top_k or 0
+            answer = await plane.predict(route, request.state.key, texts, top_k)
+        metrics.texts.labels(route).inc(len(texts))
+        asked = body.top_k is not None or "top_k" in body.parameters.model_fields_set
+        result: list[Any] = answer.predictions
+        if isinstance(body.inputs, str):
+            result = answer.predictions[0]
+        elif not asked:
+            result = [best[0] for best in answer.predictions]
+        headers = {"X-Call-Id": answer.call, "X-Release": answer.release}
+        return JSONResponse(result, headers=headers)
+
+    return router

@@ -1,0 +1,76 @@
+"""A server process: listen, say so, serve, and on SIGTERM finish what is in hand."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from bessemer.core.errors import OperatorError, PortTakenError
+from bessemer.http.app import guarded
+from bessemer.service.platform import Platform
+
+#: Seconds that requests in hand are given to finish after SIGTERM.
+DRAIN_SECONDS = 30
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that refuses new requests before it stops to listen."""
+
+    on_signal: Callable[[], None]
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Become unready at the first signal."""
+        self.on_signal()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 takes a free one.
+
+    Raises:
+        PortTakenError: Another process listens there.
+        OperatorError: The address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(2048)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise PortTakenError(
+                f"Port {port} of {host} is in use by another process.",
+                remedy="Stop that one, or choose another with --port (0 takes a free one).",
+            ) from error
+        raise OperatorError(
+            f"The address {host}:{port} cannot be listened on: {error}.",
+            remedy="Choose another with --host and --port.",
+        ) from error
+    return bound
+
+
+def serve(platform: Platform, bound: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT; `announce` is called once ready."""
+    serving = platform.serving()
+    serving.start()
+    try:
+        config = uvicorn.Config(
+            guarded(platform, serving.plane),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        server = _Server(config)
+        server.on_signal = serving.plane.drain
+        announce()
+        server.run(sockets=[bound])
+    finally:
+        serving.stop()
+        platform.jobs.close()

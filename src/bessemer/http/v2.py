@@ -1,0 +1,145 @@
+"""The Open Inference Protocol, version 2, over REST (KServe's and Triton's)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from bessemer import __version__
+from bessemer.core.errors import RequestError
+from bessemer.http.bodies import parse
+from bessemer.http.metrics import Metrics
+from bessemer.serve.dataplane import DataPlane
+
+
+class InputTensor(BaseModel):
+    """One input tensor; only `text` of BYTES is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Inference(BaseModel):
+    """The body of an inference."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: list[InputTensor]
+    id: str | None = None
+    outputs: list[dict[str, Any]] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
+    """Return the protocol's routes on `plane`."""
+    router = APIRouter(prefix="/v2", tags=["data plane"])
+
+    @router.get("", name="v2.server")
+    async def server() -> dict[str, Any]:
+        """Name the server."""
+        return {"name": "bessemer", "version": __version__, "extensions": []}
+
+    @router.get("/health/live", name="v2.live")
+    async def live() -> dict[str, bool]:
+        """Say that the process answers."""
+        return {"live": True}
+
+    @router.get("/health/ready", name="v2.ready")
+    async def ready() -> dict[str, bool]:
+        """Say whether requests are taken; 503 while loading or draining."""
+        plane.check_ready()
+        return {"ready": True}
+
+    @router.get("/models/{model}/ready", name="v2.model_ready")
+    async def model_ready(model: str) -> dict[str, Any]:
+        """Say whether a route can serve."""
+        plane.check_ready()
+        plane.routing.route(model)
+        return {"name": model, "ready": True}
+
+    @router.get("/models/{model}", name="v2.metadata")
+    async def metadata(model: str) -> dict[str, Any]:
+        """Describe a route's tensors."""
+        served = plane.routing.route(model)
+        contents = served.resident.contents
+        count = len(contents.labels)
+        return {
+            "name": model,
+            "versions": [served.release],
+            "platform": contents.engine,
+            "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+            "outputs": [
+                {"name": "label", "datatype": "BYTES", "shape": [-1]},
+                {"name": "score", "datatype": "FP64", "shape": [-1]},
+                {"name": "probabilities", "datatype": "FP64", "shape": [-1, count]},
+            ],
+            "parameters": {"labels": list(contents.labels), "task": contents.task},
+        }
+
+    @router.post("/models/{model}/infer", name="v2.infer")
+    async def infer(model: str, request: Request) -> JSONResponse:
+        """Answer a tensor of texts with labels, scores and all probabilities."""
+        with metrics.watch(model):
+            body = await parse(request, Inference)
+            texts, wanted = _texts(body), _wanted(body)
+            answer = await plane.predict(model, request.state.key, texts, 0)
+        metrics.texts.labels(model).inc(len(texts))
+        best = [prediction[0] for prediction in answer.predictions]
+        order = {label: number for number, label in enumerate(answer.labels)}
+        chances = [0.0] * (len(texts) * len(order))
+        for row, prediction in enumerate(answer.predictions):
+            for one in prediction:
+                chances[row * len(order) + order[one["label"]]] = one["score"]
+        count = len(texts)
+        tensors = {
+            "label": ("BYTES", [count], [one["label"] for one in best]),
+            "score": ("FP64", [count], [one["score"] for one in best]),
+            "probabilities": ("FP64", [count, len(order)], chances),
+        }
+        outputs = [
+            {"name": name, "datatype": tensors[name][0], "shape": tensors[name][1]}
+            | {"data": tensors[name][2]}
+            for name in wanted
+        ]
+        result = {
+            "model_name": model,
+            "model_version": answer.release,
+            "id": body.id or answer.call,
+            "outputs": outputs,
+        }
+        return JSONResponse(result, headers={"X-Call-Id": answer.call})
+
+    return router
+
+
+def _texts(body: Inference) -> list[str]:
+    if len(body.inputs) != 1 or body.inputs[0].name != "text":
+        names = ", ".join(repr(tensor.name) for tensor in body.inputs) or "none"
+        raise RequestError(f"The inputs are {names}.", remedy="Send the one tensor 'text'.")
+    tensor = body.inputs[0]
+    if tensor.datatype != "BYTES":
+        raise RequestError(f"text has datatype {tensor.datatype!r}.", remedy="Send BYTES.")
+    if odd := [value for value in tensor.data if not isinstance(value, str)]:
+        raise RequestError(f"text holds {odd[0]!r}.", remedy="Send a flat list of strings.")
+    if tensor.shape not in ([len(tensor.data)], [len(tensor.data), 1]):
+        raise RequestError(
+            f"text has shape {tensor.shape} and {len(tensor.data)} values.",
+            remedy=f"Send shape [{len(tensor.data)}].",
+        )
+    return list(tensor.data)
+
+
+def _wanted(body: Inference) -> list[str]:
+    known = ["label", "score", "probabilities"]
+    wanted = [str(output.get("name")) for output in body.outputs] or known
+    if odd := [name for name in wanted if name not in known]:
+        raise RequestError(f"There is no output {odd[0]!r}.", remedy=f"Known: {', '.join(known)}.")
+    return wanted

@@ -1,0 +1,187 @@
+"""The prediction path: key, route, texts, answer, journal. It never opens the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bessemer.billing.keys import authenticate
+from bessemer.core.clock import Clock
+from bessemer.core.errors import BessemerError, NotReadyError, RequestError, TooLargeError
+from bessemer.core.records import Call, KeyState, Snapshot
+from bessemer.serve.residents import Resident
+from bessemer.serve.routing import Routing, Served
+
+#: Texts in one request; more are refused, so that one caller cannot hold every core.
+MOST_TEXTS = 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request is answered with."""
+
+    call: str
+    release: str
+    labels: tuple[str, ...]
+    #: For each text its predictions, most probable first.
+    predictions: list[list[dict[str, Any]]]
+
+
+class DataPlane:
+    """Loaded releases behind routes. Service builds it and hands in what it may not reach for.
+
+    Args:
+        snapshot: Returns the newest published snapshot, or None before the first.
+        load: Returns a bundle that was verified, in memory.
+        record: Writes a call down; the answer leaves after it returns.
+        clock: The time of day.
+        threads: How many requests compute at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        snapshot: Callable[[], Snapshot | None],
+        load: Callable[[Path], Resident],
+        record: Callable[[Call], None],
+        clock: Clock,
+        threads: int,
+    ) -> None:
+        self._snapshot = snapshot
+        self._load = load
+        self._record = record
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
+        self._routing = Routing()
+        self._draining = False
+
+    @property
+    def routing(self) -> Routing:
+        """Return the current view of routes and keys."""
+        return self._routing
+
+    @property
+    def ready(self) -> bool:
+        """Return whether requests are taken."""
+        return self._routing.version >= 0 and not self._draining
+
+    def check_ready(self) -> None:
+        """Raise `NotReadyError` unless requests are taken."""
+        if not self.ready:
+            state = "is stopping" if self._draining else "is still loading"
+            raise NotReadyError(f"The server {state}.", remedy="Ask again in a second.")
+
+    def refresh(self) -> bool:
+        """Follow the newest snapshot; return whether anything changed.
+
+        New releases are loaded before the view is replaced, so a route is never without one.
+        A release that cannot be loaded leaves its route with what it served before, if that
+        is in memory, else broken.
+        """
+        snapshot = self._snapshot()
+        if snapshot is None or snapshot.version == self._routing.version:
+            return False
+        loaded = {served.release: served for served in self._routing.served.values()}
+        served: dict[str, Served] = {}
+        broken: dict[str, str] = {}
+        for route, state in snapshot.routes.items():
+            try:
+                if state.release not in loaded:
+                    resident = self._load(Path(state.bundle))
+                    loaded[state.release] = Served(state.release, resident)
+                served[route] = loaded[state.release]
+            except BessemerError as error:
+                _log.error("route %s: %s could not be loaded: %s", route, state.release, error)
+                broken[route] = str(error)
+                if route in self._routing.served:
+                    served[route] = self._routing.served[route]
+        self._routing = Routing(snapshot.version, served, broken, snapshot.keys)
+        return True
+
+    def drain(self) -> None:
+        """Take no more requests; those in hand are finished."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Wait for the requests in hand and stop the engine threads."""
+        self.drain()
+        self._pool.shutdown(wait=True)
+
+    def authenticate(self, authorization: str | None) -> tuple[str, KeyState]:
+        """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
+        return authenticate(authorization, dict(self._routing.keys))
+
+    async def predict(self, route: str, key: str, texts: Sequence[str], top_k: int) -> Answer:
+        """Return the answer to one request after it was written to the journal.
+
+        Args:
+            route: As in the address.
+            key: Id of the caller's key.
+            texts: Up to `MOST_TEXTS`.
+            top_k: Predictions for each text; 0 for all labels.
+
+        Raises:
+            NotReadyError: The server is loading or draining.
+            UnknownNameError: There is no such route.
+            TooLargeError: There are too many texts.
+            RequestError: A text is not Unicode.
+            StorageError: The journal could not be written; no answer leaves.
+        """
+        self.check_ready()
+        served = self._routing.route(route)
+        if len(texts) > MOST_TEXTS:
+            raise TooLargeError(
+                f"The request holds {len(texts)} texts.",
+                remedy=f"Send at most {MOST_TEXTS} in one request.",
+            )
+        for number, text in enumerate(texts):
+            if not text.isascii():
+                _check_unicode(number, text)
+        loop = asyncio.get_running_loop()
+        work = (served, route, key, list(texts), top_k)
+        return await loop.run_in_executor(self._pool, self._compute, *work)
+
+    def _compute(
+        self, served: Served, route: str, key: str, texts: list[str], top_k: int
+    ) -> Answer:
+        began = time.perf_counter()
+        resident = served.resident
+        labels = resident.contents.labels
+        predictions: list[list[dict[str, Any]]] = []
+        token_ids = resident.encode(texts) if texts else []
+        if token_ids:
+            logits = resident.engine.run(token_ids)
+            predictions = resident.decode(logits, top_k or len(labels))
+        call = Call(
+            id=secrets.token_hex(12),
+            at=self._clock(),
+            route=route,
+            release=served.release,
+            key=key,
+            texts=len(texts),
+            tokens=sum(map(len, token_ids)),
+            labels=tuple(best[0]["label"] for best in predictions),
+            scores=tuple(best[0]["score"] for best in predictions),
+            milliseconds=round((time.perf_counter() - began) * 1000, 3),
+        )
+        self._record(call)
+        return Answer(call.id, served.release, labels, predictions)
+
+
+def _check_unicode(number: int, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"Text {number} holds half a character (a lone surrogate, {text[error.start]!r}).",
+            remedy="Send whole Unicode characters.",
+        ) from error

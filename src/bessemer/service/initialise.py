@@ -1,0 +1,98 @@
+"""`bessemer init`: a project file from what a table looks like."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bessemer.core import folder
+from bessemer.core.errors import ConflictError, DataError
+from bessemer.core.project import Data
+from bessemer.prepare.locate import locate
+from bessemer.prepare.runner import source_for
+from bessemer.service.project_file import FILE
+
+TEXT_NAMES = ("text", "message", "sentence", "utterance", "body", "content", "question", "review")
+LABEL_NAMES = ("label", "category", "intent", "class", "target", "topic", "sentiment")
+ID_NAMES = ("id", "row_id", "uuid")
+
+
+def init(table: Path, *, name: str, text: str, label: str) -> Path:
+    """Write the project file; see `Platform.init`."""
+    target = table.parent / FILE
+    if target.exists():
+        raise ConflictError(
+            f"There is a project file already: {target}.",
+            remedy="Edit it, or remove it first.",
+        )
+    path = locate(table.name, relative_to=table.parent, cache=table.parent)
+    rows = source_for(path)[1]().read(path, Data(source=table.name))
+    named = {"text": text, "label": label}
+    for role, column in named.items():
+        if column and column not in rows.column_names:
+            raise DataError(
+                f"{path} has no column {column!r} for the {role}.",
+                remedy=f"It has {', '.join(rows.column_names)}.",
+            )
+    text = text or _guess_text(rows, path)
+    label = label or _guess_label(rows, path, text)
+    row_id = next((c for c in rows.column_names if c.lower() in ID_NAMES), None)
+    columns = f"text: {text}, label: {label}" + (f", id: {row_id}" if row_id else "")
+    empty = any(_blank(rows[column]) for column in (text, label))
+    slug = re.sub(r"[^a-z0-9]+", "-", (name or path.stem).lower()).strip("-")[:63] or "product"
+    if name and slug != name:
+        raise DataError(
+            f"The name {name!r} is not lower-case letters, digits and dashes.",
+            remedy=f"For example {slug!r}.",
+        )
+    content = f"""# What this product is made from. `bessemer check --explain` shows every key.
+name: {slug}
+task: text-classification
+base: minilm-l6
+data:
+  source: {path.name}
+  columns: {{{columns}}}
+  split: {{test: 0.2, validation: 0.1}}
+"""
+    if empty:
+        content += "prepare: {empty: drop}          # some rows have no text or no label\n"
+    content += """train: {method: probe}          # full trains every layer: slower, often better
+gate:
+  - not_worse_than: live        # add, say: `- accuracy: {at_least: 0.85}`
+"""
+    folder.atomic_file(target, content.encode())
+    return target
+
+
+def _blank(column: pa.ChunkedArray) -> int:
+    stripped = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+    return int(pc.sum(pc.equal(stripped, "")).as_py() or 0)
+
+
+def _guess_text(rows: pa.Table, path: Path) -> str:
+    """Return the column with a telling name, else the one with the longest cells."""
+    columns: list[str] = rows.column_names
+    named = [c for name in TEXT_NAMES for c in columns if c.lower() == name]
+    if named:
+        return named[0]
+    if rows.num_rows == 0 or not columns:
+        raise DataError(f"{path} has no rows.", remedy="Give a table with labelled rows.")
+    return max(columns, key=lambda c: pc.sum(pc.utf8_length(rows[c])).as_py() or 0)
+
+
+def _guess_label(rows: pa.Table, path: Path, text: str) -> str:
+    """Return the column with a telling name, else the one that repeats its few values."""
+    others: list[str] = [c for c in rows.column_names if c != text]
+    named = [c for name in LABEL_NAMES for c in others if c.lower() == name]
+    if named:
+        return named[0]
+    few = [c for c in others if 2 <= pc.count_distinct(rows[c]).as_py() <= rows.num_rows / 2]
+    if len(few) != 1:
+        raise DataError(
+            f"{path}: which column holds the label? It has {', '.join(rows.column_names)}.",
+            remedy="Say it with --label.",
+        )
+    return few[0]

@@ -1,0 +1,110 @@
+"""The composition root: everything that can be done with a home folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bessemer.core.progress import Watcher
+from bessemer.core.records import Check, Deployment, Run
+from bessemer.service import initialise, project_file
+from bessemer.service.deployments import Deployments
+from bessemer.service.home import Home, open_home
+from bessemer.service.jobs import Jobs
+from bessemer.service.keys import Keys
+from bessemer.service.releases import Releases
+from bessemer.service.running import Until, check, run
+from bessemer.service.runs import Runs
+
+if TYPE_CHECKING:
+    from bessemer.service.serving import Serving
+
+
+class Platform:
+    """The verbs as methods, the nouns as attributes; `client.Client` has the same ones."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.runs = Runs(home)
+        self.releases = Releases(home)
+        self.deployments = Deployments(home)
+        self.keys = Keys(home)
+        self.jobs = Jobs(home)
+
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> Platform:
+        """Open a home folder; see `service.home.open_home`."""
+        return cls(open_home(root))
+
+    def acting_for(self, actor: str) -> Platform:
+        """Return the same platform on behalf of the key `actor`."""
+        other = Platform(self.home.acting_for(actor))
+        other.jobs = self.jobs.acting_for(other.home)
+        return other
+
+    def serving(self) -> Serving:
+        """Return what a serving process runs; a door starts and stops it."""
+        from bessemer.service.serving import Serving
+
+        return Serving(self.home, self.jobs)
+
+    def init(self, table: str | Path, *, name: str = "", text: str = "", label: str = "") -> Path:
+        """Write a `bessemer.yaml` beside a table, from what its columns look like.
+
+        Args:
+            table: A csv, jsonl or parquet file.
+            name: Of the product; by default the table's file name.
+            text: Column with the text; by default guessed.
+            label: Column with the label; by default guessed.
+
+        Raises:
+            ConflictError: There is a project file already.
+            DataError: The table cannot be read, or its columns cannot be guessed.
+        """
+        return initialise.init(Path(table), name=name, text=text, label=label)
+
+    def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
+        """Validate a project file and its data; nothing slow runs.
+
+        Raises:
+            UserError: Something is wrong; the message says what and where.
+        """
+        return check(self.home, project_file.load(Path(project)), watcher)
+
+    def run(
+        self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
+    ) -> Run:
+        """Go from the table to a deployed release, or as far as asked.
+
+        Finished stages are reused; an interrupted training goes on where it was.
+
+        Args:
+            project: The project file, or its folder.
+            until: The last thing to do.
+            watcher: Is told of stages and steps.
+
+        Returns:
+            The run's record; its state is "gate failed" when the gate let nothing pass.
+        """
+        loaded = project_file.load(Path(project))
+        return run(self.home, loaded, until, watcher or Watcher())
+
+    def prepare(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the checked and split rows."""
+        return self.run(project, until="prepare", watcher=watcher)
+
+    def train(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the weights."""
+        return self.run(project, until="train", watcher=watcher)
+
+    def evaluate(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the report."""
+        return self.run(project, until="evaluate", watcher=watcher)
+
+    def release(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+        """Run as far as the signed release, and deploy nothing."""
+        return self.run(project, until="release", watcher=watcher)
+
+    def deploy(self, release: str, route: str | None = None) -> Deployment:
+        """Let a route serve a release; see `Deployments.deploy`."""
+        return self.deployments.deploy(release, route)

@@ -1,0 +1,156 @@
+"""The digest of everything that determines each stage's output, found without running any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bessemer.core import digest
+from bessemer.core.errors import ProjectError
+from bessemer.core.project import Project
+from bessemer.engines.base import ENGINES
+from bessemer.prepare.locate import PREFIX, locate
+from bessemer.prepare.runner import source_for
+from bessemer.pretrained.resolve import Base, known, resolve
+from bessemer.release import gates
+from bessemer.service.project_file import Loaded
+from bessemer.tasks.base import TASKS
+from bessemer.train.methods.base import METHODS
+
+#: Stages in their order, each with its version: raised when its code would give another
+#: output from the same inputs. A part has a version of its own.
+STAGES = {"prepare": 1, "train": 1, "export": 1, "evaluate": 1, "release": 1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A project with everything it names found and digested."""
+
+    project: Project
+    base: Base
+    #: `source`, and `test` or `validation` where these are files of their own.
+    files: dict[str, Path]
+    digests: dict[str, str]
+    #: Task, method, sources and engine as `name@version`.
+    parts: dict[str, str]
+    #: Digest of each stage's output, by stage.
+    keys: dict[str, str]
+
+
+def plan(loaded: Loaded, cache: Path) -> Plan:
+    """Find what a project names and return the keys of its stages.
+
+    Args:
+        loaded: The project.
+        cache: Folder for downloads.
+
+    Raises:
+        UserError: Something named does not exist or is not allowed; nothing was computed.
+    """
+    project = loaded.project
+    for condition in project.gate:
+        gates.parse(condition, TASKS.load(project.task).metric_names)
+    _check_split(project)
+    base = _base(loaded)
+    files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
+    digests = {role: digest.of_file(path) for role, path in files.items()}
+    parts = _parts(project, files)
+    return Plan(project, base, files, digests, parts, _keys(project, base, digests, parts))
+
+
+def sources(project: Project) -> dict[str, str]:
+    """Return what the data block names, by role."""
+    split = project.data.split
+    own = {"test": split.test, "validation": split.validation}
+    return {
+        "source": project.data.source,
+        **{role: value for role, value in own.items() if isinstance(value, str)},
+    }
+
+
+def local_files(loaded: Loaded) -> dict[str, Path]:
+    """Return the files of this machine that a project names, by the name it gives them."""
+    return {
+        name: locate(name, relative_to=loaded.folder, cache=loaded.folder)
+        for name in sources(loaded.project).values()
+        if not name.startswith(PREFIX)
+    }
+
+
+def engine_name(serve_engine: str) -> str:
+    """Return the catalogue's name of a serving engine: `onnx` of `onnx-int8`."""
+    return serve_engine.partition("-")[0]
+
+
+def _file(loaded: Loaded, name: str, cache: Path) -> Path:
+    if loaded.uploads is None or name.startswith(PREFIX):
+        return locate(name, relative_to=loaded.folder, cache=cache)
+    if name not in loaded.uploads:
+        raise ProjectError(
+            f"The file {name!r} was not sent with the project.",
+            remedy="Send it with PUT /api/v1/files and name it in `files`.",
+        )
+    return loaded.uploads[name]
+
+
+def _base(loaded: Loaded) -> Base:
+    name = loaded.project.base
+    if loaded.uploads is not None and name not in known() and not name.startswith("hub:"):
+        raise ProjectError(
+            f"base is {name!r}: a server takes no folder as a base.",
+            remedy=f"Known: {', '.join(known())}, hub:<owner>/<name>@<revision>.",
+        )
+    return resolve(name, relative_to=loaded.folder)
+
+
+def _check_split(project: Project) -> None:
+    split = project.data.split
+    given = [n for n in ("test", "validation") if isinstance(getattr(split, n), str)]
+    if split.column and (split.group or given):
+        other = "group" if split.group else given[0]
+        raise ProjectError(
+            f"data.split has both column and {other}.",
+            remedy="A column says for each row where it belongs: remove the other.",
+        )
+
+
+def _parts(project: Project, files: dict[str, Path]) -> dict[str, str]:
+    engine = engine_name(project.serve.engine)
+    parts = {
+        "task": f"{project.task}@{TASKS.load(project.task).version}",
+        "method": f"{project.train.method}@{METHODS.load(project.train.method).version}",
+        "engine": f"{engine}@{ENGINES.load(engine).version}",
+    }
+    for role, path in files.items():
+        name, source = source_for(path)
+        parts[role] = f"{name}@{source.version}"
+    return parts
+
+
+def _keys(
+    project: Project, base: Base, digests: dict[str, str], parts: dict[str, str]
+) -> dict[str, str]:
+    keys: dict[str, str] = {}
+
+    def add(stage: str, **inputs: Any) -> None:
+        keys[stage] = digest.of_json({"stage": f"{stage}@{STAGES[stage]}", **inputs})
+
+    data = project.data.model_dump(mode="json")
+    readers = {role: parts[role] for role in digests}
+    rules = project.prepare.model_dump(mode="json")
+    add("prepare", data=data, rules=rules, files=digests, readers=readers, seed=project.seed)
+    add(
+        "train",
+        data=keys["prepare"],
+        base=base.record.digest,
+        parts=[parts["task"], parts["method"]],
+        train=project.train.model_dump(mode="json"),
+        seed=project.seed,
+    )
+    serve = [project.serve.engine, project.serve.max_loss]
+    add("export", weights=keys["train"], part=parts["engine"], serve=serve)
+    settings = project.evaluate.model_dump(mode="json")
+    add("evaluate", model=keys["export"], settings=settings, seed=project.seed)
+    add("release", report=keys["evaluate"], project=project.model_dump(mode="json"))
+    return keys

@@ -1,0 +1,113 @@
+"""Releases: made behind the gate, listed, shown, verified."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from bessemer.bundle.format import STATEMENT
+from bessemer.core.errors import CorruptError, UnknownNameError
+from bessemer.core.records import Release, Verification
+from bessemer.core.report import Report, Verdict
+from bessemer.service import signing
+from bessemer.service.home import Home
+from bessemer.store import tables
+
+
+class Releases:
+    """The releases of a home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def list(self, project: str | None = None) -> builtins.list[Release]:
+        """Return all releases, or a project's, newest first."""
+        query = sa.select(tables.releases.c.record)
+        if project is not None:
+            query = query.where(tables.releases.c.project == project)
+        with self._home.database.begin() as connection:
+            rows = connection.execute(query).scalars().all()
+        found = [Release.model_validate(row) for row in rows]
+        return sorted(found, key=lambda release: release.created_at, reverse=True)
+
+    def show(self, release: str) -> Release:
+        """Return one release.
+
+        Args:
+            release: As `support-intents@3`, or a project's name for its newest one.
+
+        Raises:
+            UnknownNameError: There is no such release.
+        """
+        everything = self.list()
+        for found in everything:
+            if release in (found.id, found.project):
+                return found
+        raise UnknownNameError("release", release, [found.id for found in everything])
+
+    def verify(self, release: str) -> Verification:
+        """Check every file of a release and its signature.
+
+        Raises:
+            IntegrityError: A file was changed, or the signature is not a trusted key's.
+        """
+        found = self.show(release)
+        signed_by, files = signing.verify(self._home, self.bundle(found))
+        return Verification(release=found.id, files=files, signed_by=signed_by)
+
+    def bundle(self, release: Release) -> Path:
+        """Return the folder of a release.
+
+        Raises:
+            CorruptError: It is gone.
+        """
+        path = self._home.stages.path("release", release.bundle)
+        if not (path / STATEMENT).is_file():
+            raise CorruptError(
+                f"The bundle of {release.id} is not whole: {path / STATEMENT} is missing.",
+                remedy="Restore the home folder, or make the release again.",
+            )
+        return path
+
+    def of_bundle(self, bundle: str) -> Release | None:
+        """Return the release with a bundle's digest, if it was registered."""
+        query = sa.select(tables.releases.c.record).where(tables.releases.c.bundle == bundle)
+        with self._home.database.begin() as connection:
+            row: Any = connection.execute(query).scalar()
+        return None if row is None else Release.model_validate(row)
+
+    def register(
+        self, project: str, run: str, bundle: str, report: Report, verdict: Verdict
+    ) -> Release:
+        """Give a finished bundle the project's next number; the same bundle keeps its own."""
+        if (known := self.of_bundle(bundle)) is not None:
+            return known
+        table = tables.releases
+        with self._home.database.begin() as connection:
+            newest = sa.select(sa.func.max(table.c.number)).where(table.c.project == project)
+            number = (connection.execute(newest).scalar() or 0) + 1
+            release = Release(
+                id=f"{project}@{number}",
+                project=project,
+                number=number,
+                state="approved",
+                run=run,
+                bundle=bundle,
+                created_at=self._home.clock(),
+                report=report,
+                verdict=verdict,
+            )
+            connection.execute(
+                sa.insert(table).values(
+                    id=release.id,
+                    project=project,
+                    number=number,
+                    bundle=bundle,
+                    record=release.model_dump(mode="json"),
+                )
+            )
+            self._home.event(connection, "released", release.id, bundle=bundle, run=run)
+        return release

@@ -1,0 +1,164 @@
+"""The last stage: judge the report and, if the gate lets it pass, write a signed bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bessemer import __version__
+from bessemer.bundle import signature
+from bessemer.bundle.format import CONTENTS, STATEMENT, Contents
+from bessemer.core import digest, folder
+from bessemer.core.errors import BessemerError, ContractError
+from bessemer.core.records import Release
+from bessemer.core.report import Verdict
+from bessemer.evaluate.answers import answers
+from bessemer.evaluate.report import difference
+from bessemer.pretrained import resolve
+from bessemer.release.card import card
+from bessemer.release.gates import NOT_WORSE, Rival, judge
+from bessemer.serve import residents
+from bessemer.service import signing
+from bessemer.service.deployments import Deployments
+from bessemer.service.pipeline import ENCODER, GRAPH, HEAD, LOGITS, Pipeline
+from bessemer.service.releases import Releases
+
+VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
+#: How many test texts a fresh process answers again before a bundle counts as written.
+RELOADED_TEXTS = 32
+
+
+def release(pipeline: Pipeline, run: str) -> tuple[Verdict, Release | None]:
+    """Return the gate's verdict and, if it passed, the release, made if need be."""
+    pipeline.evaluate()
+    home, key = pipeline.home, pipeline.plan.keys["release"]
+    project, report = pipeline.plan.project, pipeline.report()
+    releases = Releases(home)
+    if home.stages.has("release", key):
+        text = (home.stages.path("release", key) / VERDICT).read_text(encoding="utf-8")
+        verdict = Verdict.model_validate_json(text)
+    else:
+        verdict = judge(project.gate, report, _rival(pipeline))
+        if not verdict.passed:
+            return verdict, None
+    pipeline.stage(
+        "release", lambda target: _bundle(pipeline, target, verdict), unsealed=(STATEMENT,)
+    )
+    return verdict, releases.register(project.name, run, key, report, verdict)
+
+
+def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
+    """Write all files, answer again in a fresh process, seal and sign."""
+    plan, project, exported = pipeline.plan, pipeline.plan.project, pipeline.exported()
+    report, dataset = pipeline.report(), pipeline.dataset()
+    contents = Contents(
+        project=project.name,
+        task=plan.parts["task"],
+        base=plan.base.record,
+        engine=exported["engine"],
+        labels=dataset.labels,
+        max_length=project.train.max_length,
+        temperature=exported["temperature"],
+        validation_accuracy=exported["validation_accuracy"],
+    )
+    shutil.copyfile(pipeline.input("export") / GRAPH, target / GRAPH)
+    shutil.copyfile(pipeline.weights(), target / ENCODER)
+    shutil.copyfile(pipeline.input("train") / HEAD, target / HEAD)
+    shutil.copyfile(plan.base.folder / resolve.TOKENISER, target / resolve.TOKENISER)
+    documents = {
+        CONTENTS: contents.model_dump(mode="json"),
+        resolve.CONFIG: plan.base.config,
+        "report.json": report.model_dump(mode="json"),
+        VERDICT: verdict.model_dump(mode="json"),
+        PROJECT: project.model_dump(mode="json"),
+    }
+    for name, value in documents.items():
+        text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
+        (target / name).write_text(text + "\n", encoding="utf-8")
+    text = card(project, contents, dataset, report, verdict)
+    (target / CARD).write_text(text, encoding="utf-8")
+    _reload(pipeline, target)
+    folder.seal(target, unsealed=(STATEMENT,))
+    key = signing.signing_key(pipeline.home)
+    predicate = {
+        "project": project.name,
+        "created_at": pipeline.home.clock().isoformat(),
+        "builder": f"bessemer {__version__}",
+        "parts": plan.parts,
+        "stages": plan.keys,
+        "files": plan.digests,
+        "base": plan.base.record.digest,
+    }
+    (target / STATEMENT).write_bytes(signature.sign(target, key, predicate))
+    return f"signed by {signature.fingerprint(key.public_key())}"
+
+
+def _reload(pipeline: Pipeline, target: Path) -> None:
+    """Hold the bundle's answers in a fresh process against those that were judged.
+
+    Raises:
+        ContractError: They differ.
+    """
+    texts = pipeline.rows("test")["text"].to_pylist()[:RELOADED_TEXTS]
+    logits = np.load(pipeline.input("evaluate") / LOGITS, allow_pickle=False)[: len(texts)]
+    folder.seal(target)
+    beside = target.with_name(f"{target.name}.reload.partial")
+    beside.mkdir()
+    try:
+        (beside / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+        np.save(beside / "logits.npy", logits)
+        paths = [str(target), str(beside / "texts.json"), str(beside / "logits.npy")]
+        command = [sys.executable, "-m", "bessemer.service.reload", *paths]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    if done.returncode:
+        raise ContractError(
+            f"The bundle, loaded in a fresh process, answers otherwise: {done.stdout.strip()}"
+            f" {done.stderr.strip()[-500:]}"
+        )
+    (target / folder.MANIFEST).unlink()
+    result = {"texts": len(texts), "logits": "equal to the bit", "process": "fresh"}
+    (target / RELOADED).write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+
+def _rival(pipeline: Pipeline) -> Rival | None:
+    """Return the live release of the project's route, answered on the same test rows."""
+    project = pipeline.plan.project
+    live = Deployments(pipeline.home).live(project.route)
+    if live is None or not any(NOT_WORSE in condition for condition in project.gate):
+        return None
+    found = Releases(pipeline.home).show(live.release)
+    try:
+        theirs = _labels_of(pipeline, found)
+    except BessemerError as error:
+        return Rival(found.id, None, f"{found.id} could not be measured: {error}")
+    labels = np.array(pipeline.dataset().labels, dtype=object)
+    actual = np.array(pipeline.rows("test")["label"].to_pylist(), dtype=object)
+    logits = np.load(pipeline.input("evaluate") / LOGITS, allow_pickle=False)
+    ours = labels[logits.argmax(axis=1)]
+    gain = difference(ours == actual, theirs == actual, project.evaluate, project.seed)
+    return Rival(found.id, gain)
+
+
+def _labels_of(pipeline: Pipeline, live: Release) -> np.ndarray:
+    """Return a release's answers to the test texts, as labels; computed once and kept."""
+    stages = pipeline.home.stages
+    key = digest.of_json([live.bundle, pipeline.plan.keys["prepare"]])
+    bundle = Releases(pipeline.home).bundle(live)
+    with stages.lock("rival", key):
+        if not stages.has("rival", key):
+            resident = residents.load(bundle)
+            texts = pipeline.rows("test")["text"].to_pylist()
+            step = pipeline.watcher.step
+            logits = answers(resident.engine.run, resident.encode(texts), step, "compare with live")
+            with stages.make("rival", key) as aside:
+                names = [resident.contents.labels[n] for n in logits.argmax(axis=1)]
+                (aside / "labels.json").write_text(json.dumps(names), encoding="utf-8")
+    path = stages.path("rival", key) / "labels.json"
+    return np.array(json.loads(path.read_text(encoding="utf-8")), dtype=object)

@@ -1,0 +1,126 @@
+"""One run: along the chain as far as asked, with its record kept up at every stage."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from bessemer.core.errors import BessemerError, RequestError
+from bessemer.core.progress import Step, Watcher
+from bessemer.core.records import Check, Release, Run
+from bessemer.service.deployments import Deployments
+from bessemer.service.home import Home
+from bessemer.service.pipeline import Pipeline
+from bessemer.service.project_file import Loaded, explain
+from bessemer.service.recipe import plan
+from bessemer.service.runs import Runs
+
+Until = Literal["prepare", "train", "evaluate", "release", "deploy"]
+
+
+def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:
+    """Validate a project and its data, and return what it would be made from."""
+    pipeline = Pipeline(home, plan(loaded, home.root / "downloads"), watcher or Watcher())
+    pipeline.prepare()
+    return Check(settings=tuple(explain(loaded)), dataset=pipeline.dataset())
+
+
+def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: str = "") -> Run:
+    """Walk along the chain and return the run's record.
+
+    Args:
+        home: Where outputs and records lie.
+        loaded: The project.
+        until: The last thing to do; `deploy` also puts a new release behind its route.
+        watcher: Is told of stages and steps.
+        announced: Id of a run that was recorded before, or none.
+
+    Raises:
+        BessemerError: A stage failed; the run's record says so as well.
+    """
+    if until not in get_args(Until):
+        raise RequestError(f"until is {until!r}.", remedy=f"One of {', '.join(get_args(Until))}.")
+    found = plan(loaded, home.root / "downloads")
+    runs = Runs(home)
+    resolved = loaded.project.model_dump(mode="json")
+    record = runs.begin(loaded.project.name, found.keys["release"], resolved, announced)
+    follower = _Follower(runs, record, watcher)
+    pipeline = Pipeline(home, found, follower)
+    try:
+        follower.record = _walk(pipeline, until, follower)
+    except BaseException as error:
+        state = "failed" if isinstance(error, Exception) else "interrupted"
+        told = str(error) if isinstance(error, BessemerError) else repr(error)
+        follower.end(home, state, error=told)
+        raise
+    state = "gate failed" if _failed(follower.record) else "succeeded"
+    return follower.end(home, state)
+
+
+class _Follower(Watcher):
+    """Writes each finished stage into the run's record and passes everything on."""
+
+    def __init__(self, runs: Runs, record: Run, watcher: Watcher) -> None:
+        self._runs = runs
+        self._watcher = watcher
+        self.record = record
+
+    def began(self, stage: str) -> None:
+        self._watcher.began(stage)
+
+    def step(self, step: Step) -> None:
+        self._watcher.step(step)
+
+    def ended(self, stage: str, seconds: float, *, reused: bool, note: str) -> None:
+        """Keep the stage in the record."""
+        self.keep(
+            seconds={**self.record.seconds, stage: seconds},
+            reused=(*self.record.reused, stage) if reused else self.record.reused,
+        )
+        self._watcher.ended(stage, seconds, reused=reused, note=note)
+
+    def keep(self, **changes: object) -> Run:
+        """Change the record here and in the database."""
+        self.record = self._runs.save(self.record.model_copy(update=changes))
+        return self.record
+
+    def end(self, home: Home, state: str, error: str | None = None) -> Run:
+        """Record how the run ended."""
+        return self.keep(state=state, ended_at=home.clock(), error=error)
+
+
+def _walk(pipeline: Pipeline, until: Until, follower: _Follower) -> Run:
+    if until == "prepare":
+        pipeline.prepare()
+        return follower.record
+    if until == "train":
+        pipeline.train()
+        return follower.record
+    pipeline.evaluate()
+    follower.keep(report=pipeline.report())
+    if until == "evaluate":
+        return follower.record
+    from bessemer.service.releasing import release
+
+    verdict, made = release(pipeline, follower.record.id)
+    record = follower.keep(verdict=verdict, release=made and made.id)
+    if made is not None and until == "deploy":
+        _deploy(pipeline, made, follower)
+    return record if made is None else follower.record
+
+
+def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
+    """Put a release behind its route unless it was there before, perhaps rolled back since."""
+    route = pipeline.plan.project.route
+    deployments = Deployments(pipeline.home)
+    before = [d for d in deployments.list(route) if d.release == made.id]
+    if before:
+        live = before[0].live
+        note = f"route {route} serves {made.id}" if live else f"{made.id} was taken from {route}"
+        follower.ended("deploy", 0.0, reused=True, note=note)
+        return
+    deployments.deploy(made.id, route)
+    follower.ended("deploy", 0.0, reused=False, note=f"route {route} serves {made.id}")
+
+
+def _failed(record: Run) -> bool:
+    return record.verdict is not None and not record.verdict.passed
