@@ -7,17 +7,19 @@ import os
 import sys
 import traceback
 
-import click
+import typer
 
 from bessemer.core import errors
 
+#: What the command-line library raises for a wrong option; it has no public name of its own.
+USAGE = typer.BadParameter.__bases__[0]
 #: The first class that fits decides. 3 is left to a gate that let nothing pass.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UserError, 2),
     (errors.OperatorError, 4),
     (errors.IntegrityError, 5),
-    (click.UsageError, 2),
-    (click.Abort, 130),
+    (USAGE, 2),
+    (typer.Abort, 130),
     (KeyboardInterrupt, 130),
 )
 BUG, GATE_FAILED = 1, 3
@@ -42,16 +44,17 @@ def told(error: BaseException, arguments: list[str]) -> int:
 
 
 def _message(error: BaseException, code: int) -> str:
-    if isinstance(error, click.UsageError):
-        command = error.ctx.command_path if error.ctx else "bessemer"
-        return f"{error.format_message()} See `{command} --help`."
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+    if isinstance(error, USAGE):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "bessemer"
+        message = str(getattr(error, "message", error)).rstrip(".")
+        return f"{message}. See `{command} --help`."
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return "interrupted. Run the same command again to go on; finished stages are kept."
     if code == BUG and not isinstance(error, errors.BessemerError):
         shown = f"{type(error).__name__}: {error}"
         return f"this is a bug in Bessemer, please report it with the output of -v. {shown}"
-    text = str(error)
-    return text[:1].upper() + text[1:]
+    return str(error)
 
 
 def _causes(error: BaseException) -> list[str]:

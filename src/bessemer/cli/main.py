@@ -6,7 +6,6 @@ import sys
 from importlib import import_module
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -34,23 +33,19 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """Knows all commands by their line in the table; imports the one that is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order of the chain."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command's module and return the command."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"bessemer.cli.{COMMANDS[cmd_name][0]}")
         command: Any = typer.main.get_command(module.app)
-        if isinstance(command, click.Group):
-            command = command.commands[cmd_name]
-        return command  # type: ignore[no-any-return]
+        return getattr(command, "commands", {cmd_name: command})[cmd_name]
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or name the nearest one."""
         if args and args[0] not in COMMANDS:
             from bessemer.core.errors import UnknownNameError
@@ -58,7 +53,7 @@ class LazyGroup(TyperGroup):
             raise UnknownNameError("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
@@ -98,7 +93,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; see `cli.errors.EXIT_CODES`."""
     try:
         code = app(arguments, prog_name="bessemer", standalone_mode=False)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
     except BaseException as error:
         from bessemer.cli.errors import told

@@ -69,7 +69,7 @@ class UnknownNameError(UserError):
         close = nearest(name, names)
         listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "none"
         super().__init__(
-            f"{where}there is no {kind} {name!r}.",
+            f"{where}{'there' if where else 'There'} is no {kind} {name!r}.",
             remedy=(f"Did you mean {close!r}? " if close else "") + f"Known: {listed}.",
         )
 

@@ -15,20 +15,25 @@ class ProbeOptions(Block):
     """Options of `probe`."""
 
     strengths: tuple[float, ...] = Field(
-        (1.0, 3.0, 10.0, 30.0),
+        (1.0, 5.0, 20.0, 80.0),
         min_length=1,
         description="Inverse regularisation strengths to choose from, on the validation split.",
     )
 
 
 class Probe(Method):
-    """Multinomial logistic regression; the strength with the best validation accuracy wins."""
+    """Multinomial logistic regression, its regularisation chosen on the validation split.
+
+    The strongest regularisation whose accuracy is within one standard error of the best wins
+    (the one-standard-error rule, Breiman et al. 1984, §3.4.3): differences inside it are noise,
+    and the simpler model is the safer choice.
+    """
 
     version = 1
     Options = ProbeOptions
 
     def learn(self, lesson: Lesson, options: ProbeOptions) -> Learnt:
-        """Fit once for each strength and keep the best; ties go to the stronger regularisation."""
+        """Fit once for each strength and keep the one that the rule chooses."""
         import torch
 
         from bessemer.pretrained.encoder import Encoder
@@ -49,7 +54,7 @@ class Probe(Method):
             lesson.progress,
         )
         head = {
-            "weight": torch.tensor(coefficients, dtype=torch.float32),
+            "weight": torch.tensor(coefficients, dtype=torch.float32).contiguous(),
             "bias": torch.tensor(intercepts, dtype=torch.float32),
         }
         return Learnt(head=head, notes=notes)
@@ -71,18 +76,17 @@ def fit(
     from sklearn.linear_model import LogisticRegression
 
     scores: dict[float, float] = {}
-    best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    solutions: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for number, strength in enumerate(sorted(strengths), start=1):
         model = LogisticRegression(C=strength, max_iter=2000).fit(train, targets)
         score = float((model.predict(validation) == validation_targets).mean())
-        if best is None or score > max(scores.values()):
-            best = _full(model.coef_.copy(), model.intercept_.copy())
-        scores[strength] = score
+        scores[strength], solutions[strength] = score, _full(model.coef_, model.intercept_)
         progress(Step("fit", number, len(strengths), "fits", f"validation accuracy {score:.4f}"))
-    assert best is not None
-    chosen = max(scores, key=lambda strength: (scores[strength], -strength))
+    best = max(scores.values())
+    error = (best * (1 - best) / len(validation_targets)) ** 0.5
+    chosen = min(strength for strength, score in scores.items() if score >= best - error)
     notes = {"strength": chosen, "validation_accuracy": {str(k): v for k, v in scores.items()}}
-    return *best, notes
+    return *solutions[chosen], notes
 
 
 def _full(
