@@ -26,7 +26,7 @@ check: setup
 	$(BIN)/ruff check src tests examples bench
 	$(BIN)/ruff format --check src tests examples bench
 	$(BIN)/mypy
-	$(BIN)/lint-imports --config pyproject.toml
+	$(BIN)/lint-imports
 
 test: check
 	$(BIN)/python -m pytest $(TESTS)

@@ -16,6 +16,20 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Flo
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
+def log_loss(
+    logits: NDArray[np.floating], actual: NDArray[np.int64], temperature: float = 1.0
+) -> float:
+    """Return the mean negative log-likelihood of the true classes, in nats.
+
+    Args:
+        logits: Shape [n, classes].
+        actual: True class numbers, shape [n].
+        temperature: Divides the logits.
+    """
+    chances = probabilities(logits, temperature)[np.arange(len(actual)), actual]
+    return float(-np.mean(np.log(np.maximum(chances, 1e-12))))
+
+
 def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> float:
     """Return the temperature that minimises negative log-likelihood (Guo et al. 2017).
 
@@ -25,11 +39,9 @@ def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> 
         logits: Shape [n, classes], of examples that were not trained on.
         actual: True class numbers, shape [n].
     """
-    rows = np.arange(len(actual))
 
     def loss(log_temperature: float) -> float:
-        chances = probabilities(logits, float(np.exp(log_temperature)))[rows, actual]
-        return float(-np.mean(np.log(np.maximum(chances, 1e-12))))
+        return log_loss(logits, actual, float(np.exp(log_temperature)))
 
     low, high = -np.log(20.0), np.log(20.0)
     ratio = (np.sqrt(5.0) - 1) / 2

@@ -186,7 +186,8 @@ class Pipeline:
                 save_file(learnt.encoder, target / ENCODER)
         _write_json(target / NOTES, learnt.notes)
         shutil.rmtree(work, ignore_errors=True)
-        return "; ".join(f"{name} {value}" for name, value in learnt.notes.items())
+        shown = {n: v for n, v in learnt.notes.items() if isinstance(v, (int, float))}
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in shown.items())
 
     def _export(self, target: Path) -> str:
         from bessemer.engines.base import ENGINES

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bessemer.core.errors import ContractError
 from bessemer.core.progress import Progress, Step
 from bessemer.core.project import Block
+from bessemer.measures.calibration import fit_temperature, log_loss
 from bessemer.train.methods.base import Learnt, Lesson, Method
 
 
@@ -24,9 +28,8 @@ class ProbeOptions(Block):
 class Probe(Method):
     """Multinomial logistic regression, its regularisation chosen on the validation split.
 
-    The strongest regularisation whose accuracy is within one standard error of the best wins
-    (the one-standard-error rule, Breiman et al. 1984, §3.4.3): differences inside it are noise,
-    and the simpler model is the safer choice.
+    The strength with the lowest log-loss after temperature scaling wins: accuracy moves in
+    steps of one example, and what is served is the scaled probability.
     """
 
     version = 1
@@ -67,7 +70,7 @@ def fit(
     validation_targets: NDArray[np.int64],
     strengths: tuple[float, ...],
     progress: Progress,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, object]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
     """Return coefficients [classes, width], intercepts [classes], and how they were chosen.
 
     Every fit starts anew: from the solution of a stronger regularisation, L-BFGS finds its
@@ -75,18 +78,23 @@ def fit(
     """
     from sklearn.linear_model import LogisticRegression
 
-    scores: dict[float, float] = {}
-    solutions: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    notes: dict[str, Any] = {"strength": None, "validation": {}}
+    best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    least = float("inf")
     for number, strength in enumerate(sorted(strengths), start=1):
         model = LogisticRegression(C=strength, max_iter=2000).fit(train, targets)
-        score = float((model.predict(validation) == validation_targets).mean())
-        scores[strength], solutions[strength] = score, _full(model.coef_, model.intercept_)
-        progress(Step("fit", number, len(strengths), "fits", f"validation accuracy {score:.4f}"))
-    best = max(scores.values())
-    error = (best * (1 - best) / len(validation_targets)) ** 0.5
-    chosen = min(strength for strength, score in scores.items() if score >= best - error)
-    notes = {"strength": chosen, "validation_accuracy": {str(k): v for k, v in scores.items()}}
-    return *solutions[chosen], notes
+        head = _full(model.coef_, model.intercept_)
+        logits = validation @ head[0].T + head[1]
+        loss = log_loss(logits, validation_targets, fit_temperature(logits, validation_targets))
+        if loss < least:
+            best, least, notes["strength"] = head, loss, strength
+        score = float((logits.argmax(axis=1) == validation_targets).mean())
+        shown = f"strength {strength:g}: validation accuracy {score:.4f}, log-loss {loss:.4f}"
+        notes["validation"][f"{strength:g}"] = {"accuracy": score, "log_loss": loss}
+        progress(Step("fit", number, len(strengths), "fits", shown))
+    if best is None:
+        raise ContractError("No fit has a finite log-loss on the validation split.")
+    return *best, notes
 
 
 def _full(
