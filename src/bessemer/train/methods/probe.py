@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from bessemer.core.project import Block
 from bessemer.measures.calibration import fit_temperature, log_loss
 from bessemer.train.methods.base import Learnt, Lesson, Method
 
+#: Of the gradient. A tenth of scikit-learn's default: 0.1 points on BANKING77 for twice the time.
+TOLERANCE = 1e-5
+
 
 class ProbeOptions(Block):
     """Options of `probe`."""
@@ -22,6 +25,12 @@ class ProbeOptions(Block):
         (1.0, 5.0, 20.0, 80.0),
         min_length=1,
         description="Inverse regularisation strengths to choose from, on the validation split.",
+    )
+
+    class_weight: Literal["none", "balanced"] = Field(
+        "none",
+        description="balanced: rare labels weigh as much as frequent ones, for when the rows to"
+        " come are spread over the labels more evenly than the training rows.",
     )
 
 
@@ -53,7 +62,7 @@ class Probe(Method):
             lesson.train.targets,
             vectors[count:],
             lesson.validation.targets,
-            options.strengths,
+            options,
             lesson.progress,
         )
         head = {
@@ -68,7 +77,7 @@ def fit(
     targets: NDArray[np.int64],
     validation: NDArray[np.float32],
     validation_targets: NDArray[np.int64],
-    strengths: tuple[float, ...],
+    options: ProbeOptions,
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
     """Return coefficients [classes, width], intercepts [classes], and how they were chosen.
@@ -78,11 +87,13 @@ def fit(
     """
     from sklearn.linear_model import LogisticRegression
 
+    weight = "balanced" if options.class_weight == "balanced" else None
     notes: dict[str, Any] = {"strength": None, "validation": {}}
     best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     least = float("inf")
-    for number, strength in enumerate(sorted(strengths), start=1):
-        model = LogisticRegression(C=strength, max_iter=2000).fit(train, targets)
+    for number, strength in enumerate(sorted(options.strengths), start=1):
+        model = LogisticRegression(C=strength, tol=TOLERANCE, max_iter=2000, class_weight=weight)
+        model.fit(train, targets)
         head = _full(model.coef_, model.intercept_)
         logits = validation @ head[0].T + head[1]
         loss = log_loss(logits, validation_targets, fit_temperature(logits, validation_targets))
@@ -91,7 +102,7 @@ def fit(
         score = float((logits.argmax(axis=1) == validation_targets).mean())
         shown = f"strength {strength:g}: validation accuracy {score:.4f}, log-loss {loss:.4f}"
         notes["validation"][f"{strength:g}"] = {"accuracy": score, "log_loss": loss}
-        progress(Step("fit", number, len(strengths), "fits", shown))
+        progress(Step("fit", number, len(options.strengths), "fits", shown))
     if best is None:
         raise ContractError("No fit has a finite log-loss on the validation split.")
     return *best, notes
