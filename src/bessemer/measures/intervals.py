@@ -47,8 +47,13 @@ def bootstrap(
     confidence: float,
     resamples: int,
     seed: int,
+    bounds: tuple[float, float] = (-1.0, 1.0),
 ) -> Measurement:
-    """Return a statistic with its percentile bootstrap interval (Efron 1979).
+    """Return a statistic with its bootstrap interval (Efron 1979).
+
+    The percentiles of the draws are shifted by the draws' bias, that is their mean less the
+    value (Efron & Tibshirani 1993, ch. 10): a statistic that grows with noise, as calibration
+    error does, would else lie below its own interval.
 
     Args:
         name: What the measurement is called.
@@ -57,16 +62,18 @@ def bootstrap(
         confidence: Coverage of the interval.
         resamples: How often the rows are drawn again with replacement.
         seed: Of the draws, so that a report can be made again.
+        bounds: Smallest and largest value that the statistic can take.
     """
     draws = np.random.default_rng(seed)
     values = [statistic(draws.integers(0, count, count)) for _ in range(resamples)]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    value = statistic(np.arange(count))
+    low, high = np.quantile(values, [tail, 1 - tail]) - np.mean(values) + value
     return Measurement(
         name=name,
-        value=statistic(np.arange(count)),
-        low=float(low),
-        high=float(high),
+        value=value,
+        low=min(value, max(bounds[0], float(low))),
+        high=max(value, min(bounds[1], float(high))),
         count=count,
         interval="bootstrap",
     )

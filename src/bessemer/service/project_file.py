@@ -120,10 +120,10 @@ def _value(node: yaml.Node, path: Path_, lines: dict[Path_, int], where: str) ->
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, n), lines, where) for n, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
-        return _scalar(node)
+        return _scalar(node, where)
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key, line = str(_scalar(key_node)), key_node.start_mark.line + 1
+        key, line = str(_scalar(key_node, where)), key_node.start_mark.line + 1
         if key in result:
             raise ProjectError(
                 f"{where}, line {line}: the key {key!r} stands there twice.",
@@ -136,10 +136,16 @@ def _value(node: yaml.Node, path: Path_, lines: dict[Path_, int], where: str) ->
     return result
 
 
-def _scalar(node: yaml.Node) -> Any:
+def _scalar(node: yaml.Node, where: str) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node, deep=True)
+    except yaml.YAMLError as error:
+        line = node.start_mark.line + 1
+        raise ProjectError(
+            f"{where}, line {line}: {node.tag!r} is no plain value.",
+            remedy="Write a string, a number, true or false.",
+        ) from error
     finally:
         loader.dispose()
 

@@ -77,20 +77,21 @@ class TextClassification(Task):
         predicted = logits.argmax(axis=1).astype(np.int64)
         best = probabilities(logits, temperature).max(axis=1)
         correct = predicted == targets
-        draws = {"confidence": confidence, "resamples": resamples, "seed": seed}
+        draws: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+        draws["bounds"] = (0.0, 1.0)
         metrics = [
             wilson("accuracy", int(correct.sum()), len(targets), confidence),
             bootstrap(
                 "macro_f1",
                 lambda rows: macro_f1(targets[rows], predicted[rows], len(labels)),
                 len(targets),
-                **draws,  # type: ignore[arg-type]
+                **draws,
             ),
             bootstrap(
                 "calibration_error",
                 lambda rows: calibration_error(best[rows], correct[rows]),
                 len(targets),
-                **draws,  # type: ignore[arg-type]
+                **draws,
             ),
         ]
         return (

@@ -1,0 +1,74 @@
+"""What many tests stand on: a small real table, a project, and one finished release."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bessemer.service.platform import Platform
+
+ROOT = Path(__file__).resolve().parent.parent
+MESSAGES = ROOT / "examples" / "support-intents" / "messages.csv"
+INTENTS = ("gift_card", "double_charge", "warranty_repair", "stock_availability")
+EACH = 30
+
+
+def small_rows() -> list[tuple[str, str]]:
+    """Return text and label of the first messages of four intents of the shipped data set."""
+    chosen: dict[str, list[str]] = {intent: [] for intent in INTENTS}
+    with MESSAGES.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            texts = chosen.get(row["intent"])
+            if texts is not None and len(texts) < EACH and row["text"].strip():
+                texts.append(row["text"])
+    return [(text, intent) for intent, texts in chosen.items() for text in texts]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, ...]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def write_project(folder: Path, text: str = "", *, name: str = "small") -> Path:
+    """Write a table and a project file that learns from it; `text` is added to the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "table.csv", small_rows(), ("text", "label"))
+    data = "data: {source: table.csv, split: {test: 0.3, validation: 0.3}}\n"
+    evaluate = "evaluate: {resamples: 100}\n"
+    (folder / "bessemer.yaml").write_text(f"name: {name}\n{data}{evaluate}{text}")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return the folder of a project of four intents."""
+    return write_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with one release of `small`, deployed; tests copy it, never change it."""
+    place = tmp_path_factory.mktemp("finished")
+    platform = Platform.open(place / "home")
+    done = platform.run(write_project(place / "project"))
+    assert done.state == "succeeded"
+    platform.home.database.close()
+    return place
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished home that a test may change."""
+    shutil.copytree(finished / "home", tmp_path / "home", copy_function=shutil.copyfile)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def platform(home: Path) -> Platform:
+    """Return a platform on a home with one live release."""
+    opened = Platform.open(home)
+    yield opened
+    opened.home.database.close()

@@ -1,0 +1,84 @@
+"""What a quick command must not import, and how quick it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = {
+    "torch", "transformers", "datasets", "onnxruntime", "fastapi", "sqlalchemy", "ray",
+    "rich", "numpy", "pyarrow", "uvicorn", "pydantic",
+}  # fmt: skip
+
+
+def imported(code: str) -> set[str]:
+    """Return which packages a fresh process has loaded after `code`."""
+    report = "import sys, json; print(json.dumps([m.partition('.')[0] for m in sys.modules]))"
+    command = [sys.executable, "-c", f"{code}\n{report}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "from bessemer.cli.main import run\nrun(['--help'])"
+    assert imported(code) & HEAVY == set()
+
+
+def test_the_package_imports_nothing_heavy() -> None:
+    assert imported("import bessemer") & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "kind", ["tasks", "engines", "train.methods", "prepare.sources", "compute"]
+)
+def test_parts_are_listed_without_being_loaded(kind: str) -> None:
+    code = f"""
+from bessemer.core.catalogue import Catalogue
+import bessemer.{kind}.base as base
+catalogue = next(v for v in vars(base).values() if isinstance(v, Catalogue))
+assert catalogue.names()
+"""
+    loaded = imported(code)
+    assert loaded & {"torch", "transformers", "onnxruntime", "sklearn", "ray"} == set()
+
+
+def test_a_run_that_reuses_everything_imports_no_torch(finished: Path) -> None:
+    code = f"""
+import bessemer, time
+began = time.monotonic()
+done = bessemer.open({str(finished / "home")!r}).run({str(finished / "project")!r})
+assert done.state == "succeeded" and set(done.reused) >= {{"train", "release"}}, done
+assert time.monotonic() - began < 2
+"""
+    assert imported(code) & {"torch", "transformers", "sklearn"} == set()
+
+
+def test_serving_needs_no_torch(home: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = sys.modules["sklearn"] = None
+import bessemer, asyncio
+import bessemer.http.server
+serving = bessemer.open({str(home)!r}).serving()
+serving.start()
+answer = asyncio.run(serving.plane.predict("small", "k", ["two payments were taken"], 1))
+assert answer.predictions[0][0]["label"] == "double_charge", answer
+serving.stop()
+"""
+    imported(code)
+
+
+def test_help_is_quick() -> None:
+    """Below 200 ms, best of five since the machine is noisy."""
+    seconds = []
+    for _ in range(5):
+        began = time.monotonic()
+        command = [sys.executable, "-m", "bessemer.cli.main", "--help"]
+        subprocess.run(command, capture_output=True, check=True)
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.2

@@ -1,0 +1,103 @@
+"""A part or stage whose code changes must change its version (DESIGN §5).
+
+Stage outputs are reused under `name@version`, so a change without a new version would serve
+old results as new ones. `python -m tests.rules.test_pins` writes the pins of new versions.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+from bessemer.core import digest
+from bessemer.engines.base import ENGINES
+from bessemer.prepare.sources.base import SOURCES
+from bessemer.service.recipe import STAGES
+from bessemer.tasks.base import TASKS
+from bessemer.train.methods.base import METHODS
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "bessemer"
+PINS = Path(__file__).with_name("pins.json")
+#: What besides a part's own file decides its output.
+SHARED = {
+    "method/probe": ["train/embed.py", "pretrained/encoder.py", "measures/calibration.py"],
+    "method/full": [
+        "train/embed.py", "train/loop.py", "train/batching.py", "train/methods/probe.py",
+        "pretrained/encoder.py",
+    ],
+    "task/text-classification": [
+        "measures/classification.py", "measures/intervals.py", "measures/calibration.py",
+    ],
+    "stage/prepare": ["prepare/runner.py", "prepare/checks.py", "prepare/splits.py"],
+    "stage/train": [],
+    "stage/export": ["release/export.py", "pretrained/encoder.py", "measures/calibration.py"],
+    "stage/evaluate": ["evaluate/report.py", "evaluate/answers.py"],
+    "stage/release": ["release/gates.py", "release/card.py", "bundle/format.py"],
+}  # fmt: skip
+
+
+def code_of(files: list[str]) -> str:
+    """Return the digest of files' code, blind to comments, docstrings and layout."""
+    return digest.of_json([_bare(SOURCE / name) for name in files])
+
+
+def _bare(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            node.body = body[1:] or [ast.Pass()]
+    # Field descriptions are documentation too.
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [k for k in node.keywords if k.arg != "description"]
+    return ast.dump(tree)
+
+
+def current() -> dict[str, str]:
+    """Return `{kind/name@version: digest of its code}` for every part and stage."""
+    found = {}
+    kinds = {"method": METHODS, "task": TASKS, "engine": ENGINES, "source": SOURCES}
+    for kind, catalogue in kinds.items():
+        for name in catalogue.names():
+            part = catalogue.load(name)
+            own = f"{part.__module__.removeprefix('bessemer.').replace('.', '/')}.py"
+            key = f"{kind}/{name}"
+            found[f"{key}@{part.version}"] = code_of([own, *SHARED.get(key, [])])
+    for stage, version in STAGES.items():
+        found[f"stage/{stage}@{version}"] = code_of(SHARED[f"stage/{stage}"])
+    return found
+
+
+def test_code_changes_with_its_version() -> None:
+    pins = json.loads(PINS.read_text(encoding="utf-8"))
+    for name, found in current().items():
+        assert name in pins, f"{name} has no pin: python -m tests.rules.test_pins"
+        assert pins[name] == found, f"the code of {name} changed: raise its version"
+
+
+def test_a_change_of_code_is_seen_and_a_comment_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "part.py"
+    path.write_text('"""One."""\nx = 1  # one\n')
+    before = _bare(path)
+    path.write_text('"""Another."""\n\nx = 1\n')
+    assert _bare(path) == before
+    path.write_text('"""One."""\nx = 2\n')
+    assert _bare(path) != before
+
+
+def main() -> None:
+    """Add pins of versions that have none; an existing pin is never overwritten."""
+    pins = json.loads(PINS.read_text(encoding="utf-8")) if PINS.exists() else {}
+    found = current()
+    changed = [name for name in found if name in pins and pins[name] != found[name]]
+    if changed:
+        raise SystemExit(f"raise the version of: {', '.join(changed)}")
+    PINS.write_text(json.dumps({**pins, **found}, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

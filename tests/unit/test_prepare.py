@@ -1,0 +1,164 @@
+"""Checks and splits on tables that are wrong in one way each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bessemer.core.errors import DataError
+from bessemer.core.project import Data, Prepare
+from bessemer.prepare.runner import Prepared, prepare
+
+GOOD = [(f"word{n} and more", "a" if n % 2 else "b") for n in range(40)]
+
+
+def written(folder: Path, rows: list[tuple[str, ...]], header: str = "text,label") -> Path:
+    path = folder / "table.csv"
+    lines = [",".join(f'"{cell}"' for cell in row) for row in rows]
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def prepared(path: Path, data: dict | None = None, rules: dict | None = None) -> Prepared:
+    settings = Data.model_validate({"source": path.name, **(data or {})})
+    return prepare(settings, Prepare.model_validate(rules or {}), 0, {"source": path})
+
+
+def test_stratified_shares(tmp_path: Path) -> None:
+    found = prepared(written(tmp_path, GOOD))
+    assert {name: table.num_rows for name, table in found.tables.items()} == {
+        "train": 28, "validation": 4, "test": 8,
+    }  # fmt: skip
+    for table in found.tables.values():
+        assert table["label"].to_pylist().count("a") == table.num_rows / 2
+    rows = [row for table in found.tables.values() for row in table["row"].to_pylist()]
+    assert sorted(rows) == list(range(1, 41))
+
+
+def test_the_same_seed_gives_the_same_splits(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    assert prepared(path).tables["test"].equals(prepared(path).tables["test"])
+
+
+def test_groups_stay_together(tmp_path: Path) -> None:
+    rows = [(*row, f"customer {n // 4}") for n, row in enumerate(GOOD)]
+    path = written(tmp_path, rows, "text,label,customer")
+    found = prepared(path, {"split": {"group": "customer", "test": 0.3, "validation": 0.3}})
+    groups = [set(table["customer"].to_pylist()) for table in found.tables.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 10
+
+
+def test_a_split_column(tmp_path: Path) -> None:
+    places = ["train"] * 20 + ["validation"] * 10 + ["test"] * 10
+    rows = [(*row, place) for row, place in zip(GOOD, places, strict=True)]
+    path = written(tmp_path, rows, "text,label,split")
+    found = prepared(path, {"split": {"column": "split"}})
+    assert {k: t.num_rows for k, t in found.tables.items()} == {
+        "train": 20, "validation": 10, "test": 10,
+    }  # fmt: skip
+    path = written(tmp_path, [(*row, "dev") for row in GOOD], "text,label,split")
+    with pytest.raises(DataError, match=r"'dev'.*train, validation, test"):
+        prepared(path, {"split": {"column": "split"}})
+
+
+def test_jsonl_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
+    wanted = prepared(written(tmp_path, GOOD)).tables["test"]
+    lines = [json.dumps({"text": text, "label": label}) for text, label in GOOD]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    texts, labels = zip(*GOOD, strict=True)
+    pq.write_table(pa.table({"text": texts, "label": labels}), tmp_path / "t.parquet")
+    for name in ("t.jsonl", "t.parquet"):
+        assert prepared(tmp_path / name).tables["test"].equals(wanted), name
+
+
+def test_duplicates_are_dropped_and_told(tmp_path: Path) -> None:
+    rows = [*GOOD, GOOD[0], GOOD[1], (GOOD[2][0], "a")]
+    found = prepared(written(tmp_path, rows))
+    told = {f.rule: (f.action, f.count, f.rows) for f in found.findings}
+    assert told["exact duplicate"] == ("dropped", 2, (41, 42))
+    assert told["same text, other label"] == ("kept", 2, (3, 43))
+    assert sum(t.num_rows for t in found.tables.values()) == 41
+
+
+def test_empty_cells(tmp_path: Path) -> None:
+    path = written(tmp_path, [*GOOD, ("  ", "a"), ("text", "")])
+    with pytest.raises(DataError, match=r"41.*42.*|2 rows") as caught:
+        prepared(path)
+    assert "prepare.empty" in str(caught.value)
+    found = prepared(path, rules={"empty": "drop"})
+    assert sum(f.count for f in found.findings) == 2
+
+
+def test_labels_that_differ_in_case_or_blanks(tmp_path: Path) -> None:
+    rows = [*GOOD, ("one", "A"), ("two", " a")]
+    path = written(tmp_path, rows)
+    with pytest.raises(DataError, match=r"'a' \(20 rows\).*differ in case or blanks"):
+        prepared(path)
+    found = prepared(path, rules={"labels": "join"})
+    assert found.labels == ("a", "b")
+
+
+REFUSED = {
+    "one class": ([(t, "a") for t, _ in GOOD], "text,label", r"one label 'a'"),
+    "one example": ([*GOOD, ("alone", "c")], "text,label", r"one example only: c"),
+    "missing column": (GOOD, "texts,label", r"no column 'text'.*Did you mean 'texts'"),
+    "column twice": (GOOD, "text,text", r"twice"),
+    "ragged": ([*GOOD, ("a", "b", "c")], "text,label", r"line 42.*3 cells"),
+    "no rows": ([], "text,label", r"no rows"),
+    "huge cell": ([*GOOD, ("x" * 10_000_000, "a")], "text,label", r"line 42.*1,000,000"),
+    "NUL": ([*GOOD, ("a\0b", "a")], "text,label", r"line 42.*NUL"),
+    "few rows": (GOOD[:3], "text,label", r"one example only: a"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path, name: str) -> None:
+    rows, header, message = REFUSED[name]
+    with pytest.raises(DataError, match=message) as caught:
+        prepared(written(tmp_path, rows, header))
+    assert caught.value.remedy
+
+
+def test_wrong_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["text;label", *(f"{t};{n}" for t, n in GOOD)]))
+    with pytest.raises(DataError, match=r"no column 'text'.*data\.delimiter"):
+        prepared(path)
+    assert prepared(path, {"delimiter": ";"}).labels == ("a", "b")
+
+
+def test_encodings(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    text = "\n".join(["text,label", *(f"退款 {t},{n}" for t, n in GOOD)])
+    path.write_bytes(text.encode("gb18030"))
+    with pytest.raises(DataError, match=r"line 2: byte 0x.*gb18030"):
+        prepared(path)
+    wanted = prepared(path, {"encoding": "gb18030"}).tables["test"]
+    assert wanted["text"].to_pylist()[0].startswith("退款")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert prepared(path).tables["test"].equals(wanted)
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(DataError, match=r"utf-16|0xff"):
+        prepared(path)
+    assert prepared(path, {"encoding": "utf-16"}).tables["test"].equals(wanted)
+
+
+@pytest.mark.parametrize("line", ['{"text": "a"', "[1]", '{"text": ["a"], "label": "b"}'])
+def test_a_bad_json_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "label": "b"}\n' + line)
+    with pytest.raises(DataError, match="line 2"):
+        prepared(path)
+
+
+def test_no_parquet(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"text,label")
+    with pytest.raises(DataError, match="no Parquet"):
+        prepared(tmp_path / "t.parquet")
+    (tmp_path / "t.xlsx").touch()
+    with pytest.raises(DataError, match=r"'\.xlsx'.*\.csv"):
+        prepared(tmp_path / "t.xlsx")

@@ -1,0 +1,57 @@
+"""Batches, the fit, and choices that training makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bessemer.measures.calibration import probabilities
+from bessemer.train.batching import length_buckets
+from bessemer.train.methods.probe import ProbeOptions, fit
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=300), st.integers(1, 40))
+def test_each_row_once_in_every_epoch(lengths: list[int], size: int) -> None:
+    for epoch in range(2):
+        batches = length_buckets(lengths, size, seed=1, epoch=epoch)
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert max(map(len, batches)) <= size
+
+
+def test_buckets_waste_less_padding_than_chance() -> None:
+    lengths = np.random.default_rng(0).integers(3, 80, 3000).tolist()
+
+    def padding(batches: list[list[int]]) -> int:
+        return sum(max(lengths[r] for r in b) * len(b) for b in batches) - sum(lengths)
+
+    bucketed = length_buckets(lengths, 32, seed=0, epoch=0)
+    order = np.random.default_rng(0).permutation(3000)
+    by_chance = [order[start : start + 32].tolist() for start in range(0, 3000, 32)]
+    assert padding(bucketed) < 0.15 * padding(by_chance)
+    assert length_buckets(lengths, 32, seed=0, epoch=1) != bucketed
+    assert length_buckets(lengths, 32, seed=0, epoch=0) == bucketed
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_fit_learns_and_chooses_on_validation(classes: int) -> None:
+    draws = np.random.default_rng(0)
+    centres = draws.normal(size=(classes, 16))
+
+    def sample(count: int) -> tuple[np.ndarray, np.ndarray]:
+        targets = np.arange(count) % classes
+        vectors = centres[targets] + draws.normal(size=(count, 16))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("f4"), targets
+
+    train, validation = sample(400), sample(200)
+    told: list[str] = []
+    weights, biases, notes = fit(
+        *train, *validation, ProbeOptions(), lambda step: told.append(step.note)
+    )
+    assert weights.shape == (classes, 16)
+    chances = probabilities(validation[0] @ weights.T + biases)
+    assert (chances.argmax(axis=1) == validation[1]).mean() > 0.9
+    losses = {float(c): found["log_loss"] for c, found in notes["validation"].items()}
+    assert notes["strength"] == min(losses, key=losses.__getitem__)
+    assert len(told) == len(ProbeOptions().strengths)
