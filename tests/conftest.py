@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -62,8 +63,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(finished: Path, tmp_path: Path) -> Path:
     """Return a copy of the finished home that a test may change."""
-    shutil.copytree(finished / "home", tmp_path / "home", copy_function=shutil.copyfile)
-    return tmp_path / "home"
+    return copy_home(finished / "home", tmp_path / "home")
+
+
+def copy_home(source: Path, target: Path) -> Path:
+    """Copy a home; stage outputs are hard links: change one with `overwrite` only."""
+
+    def copy(one: str, other: str) -> None:
+        (os.link if "/stages/" in one else shutil.copyfile)(one, other)
+
+    return shutil.copytree(source, target, copy_function=copy)
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Give a file new content and leave its hard links alone."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from bessemer.bundle import format as bundle_format
 from bessemer.compute.base import EXECUTORS
 from bessemer.core.errors import BessemerError, CorruptError, DataError, UnknownNameError
+from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 from bessemer.engines.base import ENGINES
 from bessemer.prepare.sources.base import SOURCES
@@ -22,7 +23,6 @@ from bessemer.service.pipeline import Pipeline
 from bessemer.service.platform import Platform
 from bessemer.service.project_file import parse
 from bessemer.service.recipe import plan
-from bessemer.core.progress import Watcher
 from bessemer.tasks.base import TASKS
 from bessemer.train.methods.base import METHODS, Batch, Lesson
 

@@ -94,7 +94,7 @@ def seal(folder: Path, *, unsealed: tuple[str, ...] = ()) -> None:
     entries = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": digest.of_file(folder / name)}
         for name in _files(folder)
-        if name not in unsealed
+        if name not in (MANIFEST, *unsealed)
     }
     text = json.dumps(entries, indent=1, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

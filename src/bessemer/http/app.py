@@ -24,6 +24,8 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
         version=__version__,
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
+        # An operation is named like the method of `Platform` that it calls.
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers=handlers,  # type: ignore[arg-type]
     )
     metrics = Metrics(plane)

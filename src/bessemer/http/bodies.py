@@ -1,4 +1,4 @@
-"""Request bodies: parsed strictly, refused with the place and the value."""
+"""What the data plane's routes share: bodies parsed strictly, headers that name the call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from bessemer.core.errors import RequestError
+from bessemer.serve.dataplane import Answer
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -28,3 +29,8 @@ async def parse(request: Request, model: type[Body]) -> Body:
             f"{place}: {first['msg']} (found {shown}).",
             remedy=f"It takes {', '.join(model.model_fields)}.",
         ) from error
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    """Return the headers that name the call, for feedback on it, and the release."""
+    return {"X-Call-Id": answer.call, "X-Release": answer.release}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bessemer.http.bodies import parse
+from bessemer.http.bodies import headers, parse
 from bessemer.http.metrics import Metrics
 from bessemer.serve.dataplane import DataPlane
 
@@ -54,7 +54,6 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
             result = answer.predictions[0]
         elif not asked:
             result = [best[0] for best in answer.predictions]
-        headers = {"X-Call-Id": answer.call, "X-Release": answer.release}
-        return JSONResponse(result, headers=headers)
+        return JSONResponse(result, headers=headers(answer))
 
     return router

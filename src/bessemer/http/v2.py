@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer import __version__
 from bessemer.core.errors import RequestError
-from bessemer.http.bodies import parse
+from bessemer.http.bodies import headers, parse
 from bessemer.http.metrics import Metrics
-from bessemer.serve.dataplane import DataPlane
+from bessemer.serve.dataplane import Answer, DataPlane
 
 
 class InputTensor(BaseModel):
@@ -58,6 +58,11 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         plane.check_ready()
         return {"ready": True}
 
+    _models(router, plane, metrics)
+    return router
+
+
+def _models(router: APIRouter, plane: DataPlane, metrics: Metrics) -> None:
     @router.get("/models/{model}/ready", name="v2.model_ready")
     async def model_ready(model: str) -> dict[str, Any]:
         """Say whether a route can serve."""
@@ -92,32 +97,33 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
             texts, wanted = _texts(body), _wanted(body)
             answer = await plane.predict(model, request.state.key, texts, 0)
         metrics.texts.labels(model).inc(len(texts))
-        best = [prediction[0] for prediction in answer.predictions]
-        order = {label: number for number, label in enumerate(answer.labels)}
-        chances = [0.0] * (len(texts) * len(order))
-        for row, prediction in enumerate(answer.predictions):
-            for one in prediction:
-                chances[row * len(order) + order[one["label"]]] = one["score"]
-        count = len(texts)
-        tensors = {
-            "label": ("BYTES", [count], [one["label"] for one in best]),
-            "score": ("FP64", [count], [one["score"] for one in best]),
-            "probabilities": ("FP64", [count, len(order)], chances),
-        }
-        outputs = [
-            {"name": name, "datatype": tensors[name][0], "shape": tensors[name][1]}
-            | {"data": tensors[name][2]}
-            for name in wanted
-        ]
-        result = {
-            "model_name": model,
-            "model_version": answer.release,
-            "id": body.id or answer.call,
-            "outputs": outputs,
-        }
-        return JSONResponse(result, headers={"X-Call-Id": answer.call})
+        return JSONResponse(_answered(model, body, wanted, answer), headers=headers(answer))
 
-    return router
+
+def _answered(model: str, body: Inference, wanted: list[str], answer: Answer) -> dict[str, Any]:
+    """Return the answer as tensors."""
+    best = [prediction[0] for prediction in answer.predictions]
+    order = {label: number for number, label in enumerate(answer.labels)}
+    count = len(best)
+    chances = [0.0] * (count * len(order))
+    for row, prediction in enumerate(answer.predictions):
+        for one in prediction:
+            chances[row * len(order) + order[one["label"]]] = one["score"]
+    tensors = {
+        "label": ("BYTES", [count], [one["label"] for one in best]),
+        "score": ("FP64", [count], [one["score"] for one in best]),
+        "probabilities": ("FP64", [count, len(order)], chances),
+    }
+    outputs = []
+    for name in wanted:
+        datatype, shape, data = tensors[name]
+        outputs.append({"name": name, "datatype": datatype, "shape": shape, "data": data})
+    return {
+        "model_name": model,
+        "model_version": answer.release,
+        "id": body.id or answer.call,
+        "outputs": outputs,
+    }
 
 
 def _texts(body: Inference) -> list[str]:

@@ -41,13 +41,17 @@ class Resident:
         return self.task.decode(logits, contents.labels, contents.temperature, top_k)
 
 
-def load(bundle: Path) -> Resident:
+def load(bundle: Path, *, checked: bool = False) -> Resident:
     """Check every file of a bundle against its manifest and load it.
+
+    Args:
+        bundle: Its folder.
+        checked: Whether the caller has just compared the files, with the signature.
 
     Raises:
         CorruptError: A file was changed, or the bundle needs a part of another version.
     """
-    contents = bundle_format.read(bundle)
+    contents = (bundle_format.contents if checked else bundle_format.read)(bundle)
     name, _, version = contents.task.partition("@")
     task = TASKS.load(name)
     if str(task.version) != version:

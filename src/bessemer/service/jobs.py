@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -122,14 +123,27 @@ class Jobs:
             self._running.discard(job)
 
     def _load(self, project: str, files: Mapping[str, str], base: Path) -> Loaded:
-        uploads = {name: self._upload(sha256) for name, sha256 in files.items()}
-        for name, path in uploads.items():
-            if not path.is_file():
-                raise RequestError(
-                    f"The file {name!r} ({path.stem}) was not received.",
-                    remedy="Send it first, with PUT /api/v1/files/<its SHA-256>.",
-                )
+        uploads = {name: self._named(name, sha256) for name, sha256 in files.items()}
         return project_file.parse(project, base, FILE, uploads=uploads)
+
+    def _named(self, name: str, sha256: str) -> Path:
+        """Return a received file under a name with the ending that tells how to read it."""
+        path = self._upload(sha256)
+        if not path.is_file():
+            raise RequestError(
+                f"The file {name!r} ({sha256}) was not received.",
+                remedy="Send it first, with PUT /api/v1/files/<its SHA-256>.",
+            )
+        ending = Path(name).suffix.lower()
+        if not ending[1:].isalnum() or len(ending) > 10:
+            raise RequestError(
+                f"The file name {name!r} has no ending that tells how to read it.",
+                remedy="Name it, say, table.csv.",
+            )
+        named = path.with_name(f"{sha256}{ending}")
+        with folder.storage_errors(named), contextlib.suppress(FileExistsError):
+            named.hardlink_to(path)
+        return named
 
     def _upload(self, sha256: str) -> Path:
         if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):

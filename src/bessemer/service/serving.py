@@ -60,7 +60,7 @@ class Serving:
 
     def _load(self, bundle: Path) -> Resident:
         signing.verify(self._home, bundle)
-        return residents.load(bundle)
+        return residents.load(bundle, checked=True)
 
     def _record(self, call: Call) -> None:
         self._journal.append(call.model_dump_json().encode())

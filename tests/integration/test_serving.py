@@ -1,0 +1,317 @@
+"""The data plane and the control plane over real sockets, in a thread of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import uvicorn
+from tests.conftest import copy_home, overwrite, small_rows, write_project
+
+import bessemer
+from bessemer.core import errors
+from bessemer.core.errors import BessemerError
+from bessemer.http.app import api, guarded
+from bessemer.http.middleware import MOST_BODY_BYTES
+from bessemer.http.server import listen
+from bessemer.serve import residents
+from bessemer.service import calls
+from bessemer.service.platform import Platform
+from bessemer.service.serving import Serving
+from bessemer.store import tables
+
+
+class Server:
+    """A running server, its keys, and a client."""
+
+    def __init__(self, platform: Platform, serving: Serving, url: str) -> None:
+        self.platform, self.serving, self.url = platform, serving, url
+        self.owner = platform.keys.create("o", "owner").secret
+        self.caller = platform.keys.create("c").secret
+        serving.plane.refresh()
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.caller}"})
+
+    def predict(self, body: object, route: str = "small", **kwargs) -> httpx.Response:
+        return self.http.post(f"/predict/{route}", json=body, **kwargs)
+
+
+@contextlib.contextmanager
+def running(platform: Platform) -> Iterator[Server]:
+    serving = platform.serving()
+    serving.start()
+    bound = listen("127.0.0.1", 0)
+    app = guarded(platform, serving.plane)
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        found = Server(platform, serving, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        yield found
+        found.http.close()
+    finally:
+        server.should_exit = True
+        thread.join()
+        serving.stop()
+        platform.jobs.close()
+        bound.close()
+
+
+@pytest.fixture
+def server(platform: Platform) -> Iterator[Server]:
+    with running(platform) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a server for tests that change nothing."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    platform = Platform.open(copy_home(finished / "home", home))
+    with running(platform) as found:
+        yield found
+    platform.home.database.close()
+
+
+def test_predictions_are_the_bundles(shared: Server) -> None:
+    texts = [text for text, _ in small_rows()[:5]]
+    platform = shared.platform
+    resident = residents.load(platform.releases.bundle(platform.releases.show("small")))
+    wanted = resident.decode(resident.logits(texts), 4)
+    one = shared.predict({"inputs": texts[0]})
+    assert one.status_code == 200
+    assert one.json() == wanted[0][:1]
+    assert one.headers["x-release"] == "small@1"
+    assert shared.predict({"inputs": texts}).json() == [row[0] for row in wanted]
+    assert shared.predict({"inputs": texts, "top_k": 2}).json() == [row[:2] for row in wanted]
+    nested = {"inputs": texts[0], "parameters": {"top_k": None}}
+    assert shared.predict(nested).json() == wanted[0]
+    assert shared.predict({"inputs": []}).json() == []
+    assert sum(p["score"] for p in wanted[0]) == pytest.approx(1)
+
+
+def test_open_inference_protocol(shared: Server) -> None:
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/small/ready"):
+        assert shared.http.get(path).status_code == 200, path
+    metadata = shared.http.get("/v2/models/small").json()
+    labels = metadata["parameters"]["labels"]
+    tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a", "退款在哪里"]}
+    answer = shared.http.post("/v2/models/small/infer", json={"id": "7", "inputs": [tensor]}).json()
+    assert answer["id"] == "7"
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    chances = np.array(outputs["probabilities"]["data"]).reshape(2, len(labels))
+    assert chances.sum(axis=1) == pytest.approx(1)
+    assert [labels[n] for n in chances.argmax(axis=1)] == outputs["label"]["data"]
+    assert outputs["score"]["data"] == pytest.approx(list(chances.max(axis=1)))
+    for wrong in (
+        {**tensor, "name": "txt"}, {**tensor, "datatype": "FP32"}, {**tensor, "shape": [3]},
+        {**tensor, "data": [1, 2]},
+    ):  # fmt: skip
+        answer = shared.http.post("/v2/models/small/infer", json={"inputs": [wrong]})
+        assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b'{"inputs": "a"', 400),
+        (b"", 400),
+        (b"\xff\xfe", 400),
+        (b'{"inputs": 7}', 400),
+        (b'{"inputs": {"a": "b"}}', 400),
+        (b'{"input": "a"}', 400),
+        (b'{"inputs": "a", "top_k": 0}', 400),
+        (b'{"inputs": "a", "top_k": "many"}', 400),
+        (b'{"inputs": "\\ud83d"}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"inputs": ["a", null]}', 400),
+        (json.dumps({"inputs": ["a"] * 1025}).encode(), 413),
+        (b'{"inputs": "' + b"a" * MOST_BODY_BYTES + b'"}', 413),
+    ],
+)
+def test_bad_bodies(shared: Server, content: bytes, status: int) -> None:
+    answer = shared.http.post("/predict/small", content=content)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "error_type"}
+    assert "Traceback" not in answer.text
+
+
+def test_odd_texts_are_answered(shared: Server) -> None:
+    texts = ["", " ", "\x00", "a" * 100_000, "🙃", "مرحبا", "\u2028", "退款" * 500]
+    answer = shared.predict({"inputs": texts})
+    assert answer.status_code == 200
+    assert len(answer.json()) == len(texts)
+
+
+def test_a_body_that_hides_its_length_is_bounded(shared: Server) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b"a" * 65_536
+
+    answer = shared.http.post("/predict/small", content=chunks())
+    assert answer.status_code == 413
+
+
+def test_unknown_routes_and_addresses(shared: Server) -> None:
+    answer = shared.predict({"inputs": "a"}, route="smal")
+    assert answer.status_code == 404
+    assert "Did you mean 'small'" in answer.json()["error"]
+    assert shared.http.get("/nowhere").status_code == 404
+    assert shared.http.get("/predict/small").status_code == 405
+    for path in ("/nowhere", "/predict/small"):
+        assert set(shared.http.get(path).json()) == {"error", "error_type"}
+
+
+def test_every_route_needs_a_key_and_the_right_role(shared: Server) -> None:
+    """Walks all operations of the application, health and documentation included."""
+    app = api(shared.platform, shared.serving.plane)
+    paths = {**app.openapi()["paths"], "/openapi.json": {"get": {}}, "/nowhere": {"get": {}}}
+    assert len(paths) > 15
+    other = f"bsm_{'0' * 12}_{'0' * 64}"
+    for path, operations in paths.items():
+        for method in operations:
+            send = {"method": method, "url": shared.url + path, "timeout": 10}
+            for header in ({}, {"Authorization": f"Bearer {other}"}, {"Authorization": "x"}):
+                answer = httpx.request(**send, headers=header)
+                assert answer.status_code == 401, (method, path)
+                assert answer.headers["www-authenticate"] == "Bearer"
+            answer = httpx.request(**send, headers={"Authorization": f"Bearer {shared.caller}"})
+            assert (answer.status_code == 403) == path.startswith("/api/"), (method, path)
+
+
+def test_keys_and_routes_reach_a_running_server_within_a_second(server: Server) -> None:
+    def within_a_second(check) -> None:
+        deadline = time.monotonic() + 1
+        while not check():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    # Another process of the same home changes things, as the command line does.
+    elsewhere = Platform.open(server.platform.home.root)
+    key = elsewhere.keys.create("new")
+    header = {"Authorization": f"Bearer {key.secret}"}
+
+    def status(route: str = "small") -> int:
+        return server.predict({"inputs": "a"}, route, headers=header).status_code
+
+    within_a_second(lambda: status() == 200)
+    elsewhere.deploy("small@1", "another")
+    within_a_second(lambda: status("another") == 200)
+    elsewhere.keys.revoke(key.id)
+    within_a_second(lambda: status() == 401)
+    elsewhere.home.database.close()
+
+
+def test_unready_before_loading_and_while_draining(server: Server) -> None:
+    server.serving.plane.drain()
+    answer = server.predict({"inputs": "a"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert server.http.get("/v2/health/ready").status_code == 503
+    assert server.http.get("/v2/health/live").status_code == 200
+
+
+def test_a_release_that_was_changed_is_not_served(platform: Platform) -> None:
+    graph = platform.releases.bundle(platform.releases.show("small")) / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[1000] ^= 1
+    overwrite(graph, content)
+    with running(platform) as server:
+        answer = server.predict({"inputs": "a"})
+        assert answer.status_code == 503
+        assert "model.onnx was changed" in answer.json()["error"]
+        metrics = server.http.get("/metrics").text
+        assert "bessemer_broken_routes 1.0" in metrics
+
+
+def test_each_answered_call_is_journalled_once(server: Server) -> None:
+    ids = {server.predict({"inputs": ["a", "b"]}).headers["x-call-id"] for _ in range(20)}
+    server.predict({"inputs": "a"}, route="nowhere")
+    metrics = server.http.get("/metrics").text
+    assert 'bessemer_requests_total{outcome="answered",route="small"} 20.0' in metrics
+    assert 'bessemer_texts_total{route="small"} 40.0' in metrics
+    server.serving._journal.rotate()
+    calls.drain(server.platform.home)
+    calls.drain(server.platform.home)
+    with server.platform.home.database.begin() as connection:
+        rows = connection.execute(sa.select(tables.calls)).mappings().all()
+    assert {row["id"] for row in rows} == ids
+    assert len(rows) == 20
+    assert all(row["record"]["texts"] == 2 for row in rows)
+
+
+def test_a_full_journal_refuses_the_call(server: Server, monkeypatch) -> None:
+    def full(line: bytes) -> None:
+        raise errors.StorageError("The disk is full.")
+
+    monkeypatch.setattr(server.serving._journal, "append", full)
+    assert server.predict({"inputs": "a"}).status_code == 507
+
+
+def test_the_client_gives_what_the_platform_gives(server: Server, tmp_path: Path) -> None:
+    client = bessemer.connect(server.url, server.owner)
+    platform = server.platform
+    assert client.runs.list() == platform.runs.list()
+    assert client.runs.list("nothing") == []
+    assert client.releases.show("small") == platform.releases.show("small")
+    assert client.releases.verify("small@1") == platform.releases.verify("small@1")
+    assert client.deploy("small@1", "other").route == "other"
+    assert client.deployments.list() == platform.deployments.list()
+    assert client.deployments.list()[0].by == server.owner.split("_")[1]
+    made = client.keys.create("remote")
+    assert client.keys.revoke(made.id) in platform.keys.list()
+    with pytest.raises(errors.UnknownNameError, match="no release 'smal'"):
+        client.releases.show("smal")
+    with pytest.raises(errors.ConflictError):
+        client.deploy("small@1", "other")
+    with pytest.raises(errors.AuthenticationError):
+        bessemer.connect(server.url, "bsm_x").runs.list()
+    with pytest.raises(errors.ForbiddenError):
+        bessemer.connect(server.url, server.caller).runs.list()
+    with pytest.raises(errors.OperatorError, match="did not answer"):
+        bessemer.connect("http://127.0.0.1:9", server.owner).runs.list()
+
+
+def test_a_project_runs_at_a_distance(server: Server, tmp_path: Path) -> None:
+    client = bessemer.connect(server.url, server.owner)
+    place = write_project(tmp_path / "far", "seed: 0\n", name="far")
+    found = client.check(place)
+    assert found.dataset.counts == {"train": 60, "validation": 24, "test": 36}
+    done = client.prepare(place)
+    assert done.state == "succeeded"
+    assert done.project == "far"
+    (place / "table.csv").write_text("text,label\na,b\n")
+    with pytest.raises(BessemerError, match=r"one label|one example|no rows"):
+        client.prepare(place)
+    assert client.runs.list("far")[0].state == "failed"
+    headers = {"Authorization": f"Bearer {server.owner}"}
+
+    def post(text: str, files: dict[str, str]) -> httpx.Response:
+        body = {"project": text, "files": files}
+        return httpx.post(f"{server.url}/api/v1/runs", json=body, headers=headers)
+
+    # A project from elsewhere may not read this machine's files.
+    for text in (
+        "name: x\ndata: {source: /etc/passwd}",
+        f"name: x\nbase: {tmp_path}\ndata: {{source: 'public:banking77/train.csv'}}",
+    ):
+        answer = post(text, {})
+        run = client.runs.show(answer.json()["id"]) if answer.status_code == 202 else None
+        deadline = time.monotonic() + 20
+        while run is not None and run.state == "running" and time.monotonic() < deadline:
+            time.sleep(0.1)
+            run = client.runs.show(run.id)
+        assert answer.status_code == 400 or run.state == "failed"
+    assert post("name: x\ndata: {source: t.csv}", {"t.csv": "0" * 64}).status_code == 400
+    assert post("name: x\ndata: {source: t.csv}", {"t.csv": "../../key"}).status_code == 400
+    assert post("nam: x", {}).status_code == 400
+    wrong = httpx.put(f"{server.url}/api/v1/files/{'0' * 64}", content=b"x", headers=headers)
+    assert wrong.status_code == 400
