@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "demo-home"
 TEXTS = {
     "support-intents": [
-        "hi, parcel says delivered yesterday but there is nothing here and the neighbours know nothing",
+        "hi, parcel says delivered yesterday but nothing is here and no neighbour has it",
         "How do I get my money back for the kettle I sent you two weeks ago?",
         "discount code SPRING15 doesnt work at checkout, it just says invalid",
     ],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bessemer.core.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from bessemer.service.platform import Platform
 
 __all__ = ["__version__", "connect", "open"]
-__version__ = "0.1.0"
 
 
 def open(home: str | Path | None = None) -> Platform:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bessemer import __version__
+from bessemer.core.version import VERSION
 
 #: Command: (module under bessemer.cli, what the list of commands says).
 COMMANDS = {
@@ -71,7 +71,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"bessemer {__version__}")
+        typer.echo(f"bessemer {VERSION}")
         raise typer.Exit
 
 

@@ -10,6 +10,7 @@ import typer
 
 from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, print_json, show
 from bessemer.core.errors import needs
+from bessemer.core.records import NewKey
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -48,8 +49,7 @@ def serve(
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{bound.getsockname()[1]}"
 
-    def announce() -> None:
-        first = opened.keys.first()
+    def announce(first: NewKey | None) -> None:
         routes = sorted({d.route for d in opened.deployments.list()})
         if as_json:
             print_json({"url": address, "routes": routes, "key": first.secret if first else None})

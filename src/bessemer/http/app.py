@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from bessemer import __version__
 from bessemer.core.errors import BessemerError
+from bessemer.core.version import VERSION
 from bessemer.http import control, predict, v2
 from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error
 from bessemer.http.metrics import Metrics
@@ -21,7 +21,7 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
     handlers = {BessemerError: on_bessemer_error, HTTPException: on_http_error, Exception: on_bug}
     app = FastAPI(
         title="Bessemer",
-        version=__version__,
+        version=VERSION,
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
         # An operation is named like the method of `Platform` that it calls.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from bessemer.core.errors import OperatorError, PortTakenError
+from bessemer.core.records import NewKey
 from bessemer.http.app import guarded
 from bessemer.service.platform import Platform
 
@@ -21,7 +22,13 @@ DRAIN_SECONDS = 30
 class _Server(uvicorn.Server):
     """Uvicorn that refuses new requests before it stops to listen."""
 
+    on_ready: Callable[[], None]
     on_signal: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take requests, and say so: from here on a signal drains."""
+        await super().startup(sockets)
+        self.on_ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,8 +77,18 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(platform: Platform, bound: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve on a bound socket until SIGTERM or SIGINT; `announce` is called once ready."""
+def serve(
+    platform: Platform, bound: socket.socket, announce: Callable[[NewKey | None], None]
+) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT.
+
+    Args:
+        platform: What is served.
+        bound: From `listen`.
+        announce: Is called once requests are taken, with the first owner's key if there was
+            none before.
+    """
+    first = platform.keys.first()
     serving = platform.serving()
     serving.start()
     try:
@@ -80,12 +97,13 @@ def serve(platform: Platform, bound: socket.socket, announce: Callable[[], None]
             log_level="warning",
             access_log=False,
             lifespan="off",
+            ws="none",
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         server = _Server(config)
+        server.on_ready = lambda: announce(first)
         server.on_signal = serving.plane.drain
-        announce()
         server.run(sockets=[bound])
     finally:
         serving.stop()

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bessemer import __version__
 from bessemer.core.errors import RequestError
+from bessemer.core.version import VERSION
 from bessemer.http.bodies import headers, parse
 from bessemer.http.metrics import Metrics
 from bessemer.serve.dataplane import Answer, DataPlane
@@ -45,7 +45,7 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
     @router.get("", name="v2.server")
     async def server() -> dict[str, Any]:
         """Name the server."""
-        return {"name": "bessemer", "version": __version__, "extensions": []}
+        return {"name": "bessemer", "version": VERSION, "extensions": []}
 
     @router.get("/health/live", name="v2.live")
     async def live() -> dict[str, bool]:

@@ -59,16 +59,12 @@ def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
         DataError: A split is empty, there is one label only, a label has one example only,
             or a label occurs outside the train split alone.
     """
-    for name in SPLITS:
-        if name not in splits or not splits[name].num_rows:
-            raise DataError(
-                f"{where}: the {name} split has no rows.",
-                remedy="Give more rows, or change data.split.",
-            )
     counts = {
         entry["values"]: entry["counts"]
         for entry in pc.value_counts(
-            pa.chunked_array([chunk for name in SPLITS for chunk in splits[name]["label"].chunks])
+            pa.chunked_array(
+                [chunk for table in splits.values() for chunk in table["label"].chunks]
+            )
         ).to_pylist()
     }
     if len(counts) < LEAST:
@@ -83,6 +79,12 @@ def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
             + ".",
             remedy="Give each label two examples or more, or join it with another.",
         )
+    for name in SPLITS:
+        if name not in splits or not splits[name].num_rows:
+            raise DataError(
+                f"{where}: the {name} split has no rows.",
+                remedy="Give more rows, or change data.split.",
+            )
     labels = sorted(set(splits["train"]["label"].to_pylist()))
     if unseen := sorted(counts.keys() - set(labels)):
         raise DataError(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bessemer import __version__
 from bessemer.bundle import signature
 from bessemer.bundle.format import CONTENTS, STATEMENT, Contents
 from bessemer.core import digest, folder
 from bessemer.core.errors import BessemerError, ContractError
 from bessemer.core.records import Release
 from bessemer.core.report import Verdict
+from bessemer.core.version import VERSION
 from bessemer.evaluate.answers import answers
 from bessemer.evaluate.report import difference
 from bessemer.pretrained import resolve
@@ -88,7 +88,7 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
     predicate = {
         "project": project.name,
         "created_at": pipeline.home.clock().isoformat(),
-        "builder": f"bessemer {__version__}",
+        "builder": f"bessemer {VERSION}",
         "parts": plan.parts,
         "stages": plan.keys,
         "files": plan.digests,
