@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bessemer.service.platform import Platform
+
+# Two workers share two cores: before torch is loaded, each is told that it has one.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = ROOT / "examples" / "support-intents" / "messages.csv"
@@ -49,14 +56,37 @@ def project(tmp_path: Path) -> Path:
     return write_project(tmp_path / "project")
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all workers of this test run see."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextlib.contextmanager
+def locked(path: Path, how: int) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quiet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """Let a test that is `timed` run while the other workers wait."""
+    how = fcntl.LOCK_EX if request.node.get_closest_marker("timed") else fcntl.LOCK_SH
+    with locked(shared_folder(tmp_path_factory) / "quiet.lock", how):
+        yield
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with one release of `small`, deployed; tests copy it, never change it."""
-    place = tmp_path_factory.mktemp("finished")
-    platform = Platform.open(place / "home")
-    done = platform.run(write_project(place / "project"))
-    assert done.state == "succeeded"
-    platform.home.database.close()
+    place = shared_folder(tmp_path_factory) / "finished"
+    with locked(place.with_suffix(".lock"), fcntl.LOCK_EX):
+        if not place.exists():
+            platform = Platform.open(place / "home")
+            done = platform.run(write_project(place / "project"))
+            assert done.state == "succeeded"
+            platform.home.database.close()
     return place
 
 

@@ -24,6 +24,7 @@ from bessemer.core.records import (
     Release,
     Role,
     Run,
+    Until,
     Verification,
 )
 from bessemer.service import project_file, recipe
@@ -56,7 +57,7 @@ class Client:
         return Check.model_validate(self._http.call("POST", "/checks", self._sent(project)))
 
     def run(
-        self, project: str | Path, *, until: str = "deploy", watcher: Watcher | None = None
+        self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
     ) -> Run:
         """Send a project and its files, run it there and wait; see `Platform.run`.
 

@@ -22,7 +22,9 @@ import pytest
 from safetensors.numpy import load_file
 from tests.conftest import ROOT, copy_home, small_rows, write_project
 
-FULL = "train: {method: full, epochs: 2, batch_size: 4, checkpoint_every: 5}\n"
+from bessemer.cli import main
+
+FULL = "train: {method: full, epochs: 2, batch_size: 4, checkpoint_every: 5, max_length: 12}\n"
 KILLS = 2
 
 
@@ -38,10 +40,10 @@ def run(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.Comp
 
 
 def begun(home: Path, project: Path) -> subprocess.Popen[bytes]:
-    """Begin a training as the leader of a process group of its own."""
+    """Begin a training as the leader of a process group of its own, on one core."""
     return subprocess.Popen(
         command("train", str(project)),
-        env={**os.environ, "BESSEMER_HOME": str(home)},
+        env={**os.environ, "BESSEMER_HOME": str(home), "OMP_NUM_THREADS": "1"},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -75,8 +77,7 @@ def test_killed_at_random_times_it_ends_with_the_same_bits(tmp_path: Path) -> No
         process.wait()
         resumed += bool(checkpoints(home))
     assert resumed == KILLS
-    done = run(home, "train", str(project))
-    assert done.returncode == 0, done.stderr
+    assert begun(home, project).wait() == 0
     assert uninterrupted.wait() == 0
     for name in ("head.safetensors", "encoder.safetensors"):
         one, other = load_file(train_output(straight) / name), load_file(train_output(home) / name)
@@ -89,6 +90,7 @@ def test_killed_at_random_times_it_ends_with_the_same_bits(tmp_path: Path) -> No
     assert events
 
 
+@pytest.mark.timed
 def test_a_second_run_reuses_everything_in_two_seconds(finished: Path, tmp_path: Path) -> None:
     home = copy_home(finished / "home", tmp_path / "home")
     seconds = []
@@ -166,6 +168,7 @@ def answered_calls(home: Path) -> list[str]:
         return [row[0] for row in connection.execute("SELECT id FROM calls")]
 
 
+@pytest.mark.timed
 def test_a_server_from_cold_to_sigterm(finished: Path, tmp_path: Path) -> None:
     home = copy_home(finished / "home", tmp_path / "home")
     texts = [text for text, _ in small_rows()]
@@ -243,15 +246,30 @@ def test_a_taken_port_is_told(finished: Path, tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_sentences(
-    tmp_path: Path, arguments: list[str], code: int, message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
-    done = run(tmp_path / "home", *arguments, cwd=tmp_path)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BESSEMER_HOME", str(tmp_path / "home"))
+    assert main.run(arguments) == code
+    told = capsys.readouterr()
+    assert message in told.err
+    assert "Traceback" not in told.err
     if "--json" in arguments:
-        assert set(json.loads(done.stdout)) == {"error", "error_type"}
-    assert "Traceback" in run(tmp_path / "home", *arguments, "-v", cwd=tmp_path).stderr
+        assert set(json.loads(told.out)) == {"error", "error_type"}
+    assert main.run([*arguments, "-v"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_ends_the_process_with_its_code(tmp_path: Path) -> None:
+    done = run(tmp_path / "home", "run", "nowhere", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "There is no project file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_gate_that_fails_has_an_exit_code_of_its_own(finished: Path, tmp_path: Path) -> None:

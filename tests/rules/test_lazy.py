@@ -47,6 +47,7 @@ assert catalogue.names()
     assert loaded & {"torch", "transformers", "onnxruntime", "sklearn", "ray"} == set()
 
 
+@pytest.mark.timed
 def test_a_run_that_reuses_everything_imports_no_torch(finished: Path) -> None:
     code = f"""
 import bessemer, time
@@ -73,6 +74,7 @@ serving.stop()
     imported(code)
 
 
+@pytest.mark.timed
 def test_help_is_quick() -> None:
     """Below 200 ms, best of five since the machine is noisy."""
     seconds = []

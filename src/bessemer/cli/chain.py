@@ -17,7 +17,7 @@ from bessemer.cli.options import (
     print_json,
 )
 from bessemer.core.progress import Watcher
-from bessemer.core.records import Run
+from bessemer.core.records import Run, Until
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -36,8 +36,8 @@ def run(
 
     Ends with 3 when the gate lets nothing pass.
     """
-    until = "release" if no_deploy else "deploy"
-    done = platform(home).run(project, until=until, watcher=_watcher())  # type: ignore[arg-type]
+    until: Until = "release" if no_deploy else "deploy"
+    done = platform(home).run(project, until=until, watcher=_watcher())
     return _ended(done, as_json)
 
 

@@ -10,6 +10,8 @@ from bessemer.core.record import Record
 from bessemer.core.report import Report, Verdict
 
 Role = Literal["owner", "caller"]
+#: The last thing that a run is asked to do.
+Until = Literal["prepare", "train", "evaluate", "release", "deploy"]
 
 
 class Pretrained(Record):

@@ -22,11 +22,11 @@ from bessemer.core.records import (
     Release,
     Role,
     Run,
+    Until,
     Verification,
 )
 from bessemer.http.bodies import parse
 from bessemer.service.platform import Platform
-from bessemer.service.running import Until
 
 Sha256 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
 

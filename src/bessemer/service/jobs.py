@@ -13,11 +13,10 @@ from pathlib import Path
 from bessemer.compute.local import LocalExecutor
 from bessemer.core import folder
 from bessemer.core.errors import RequestError, TooLargeError
-from bessemer.core.records import Check, Run
+from bessemer.core.records import Check, Run, Until
 from bessemer.service import project_file
 from bessemer.service.home import Home
 from bessemer.service.project_file import FILE, Loaded
-from bessemer.service.running import Until, check
 from bessemer.service.runs import Runs
 
 #: Of one uploaded file.
@@ -80,6 +79,8 @@ class Jobs:
 
     def check(self, project: str, files: Mapping[str, str]) -> Check:
         """Validate a project from elsewhere and its data; see `Platform.check`."""
+        from bessemer.service.running import check
+
         return check(self._home, self._load(project, files, self._home.root))
 
     def submit(self, project: str, files: Mapping[str, str], until: Until) -> Run:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bessemer.core.progress import Watcher
-from bessemer.core.records import Check, Deployment, Run
-from bessemer.service import initialise, project_file
+from bessemer.core.records import Check, Deployment, Run, Until
+from bessemer.service import project_file
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home, open_home
 from bessemer.service.jobs import Jobs
 from bessemer.service.keys import Keys
 from bessemer.service.releases import Releases
-from bessemer.service.running import Until, check, run
 from bessemer.service.runs import Runs
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ class Platform:
             ConflictError: There is a project file already.
             DataError: The table cannot be read, or its columns cannot be guessed.
         """
+        from bessemer.service import initialise
+
         return initialise.init(Path(table), name=name, text=text, label=label)
 
     def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
@@ -69,6 +70,8 @@ class Platform:
         Raises:
             UserError: Something is wrong; the message says what and where.
         """
+        from bessemer.service.running import check
+
         return check(self.home, project_file.load(Path(project)), watcher)
 
     def run(
@@ -86,6 +89,8 @@ class Platform:
         Returns:
             The run's record; its state is "gate failed" when the gate let nothing pass.
         """
+        from bessemer.service.running import run
+
         loaded = project_file.load(Path(project))
         return run(self.home, loaded, until, watcher or Watcher())
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 from bessemer.core.errors import BessemerError, RequestError
 from bessemer.core.progress import Step, Watcher
-from bessemer.core.records import Check, Release, Run
+from bessemer.core.records import Check, Release, Run, Until
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
 from bessemer.service.recipe import plan
 from bessemer.service.runs import Runs
-
-Until = Literal["prepare", "train", "evaluate", "release", "deploy"]
 
 
 def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:
