@@ -17,7 +17,6 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / "demo-home"
 TEXTS = {
     "support-intents": [
         "hi, parcel says delivered yesterday but nothing is here and no neighbour has it",
@@ -37,7 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=sorted(TEXTS), default="support-intents")
     parser.add_argument("--serve", action="store_true", help="stay up until Ctrl-C")
+    parser.add_argument("--home", type=Path, default=ROOT / "demo-home", help="home folder")
     chosen = parser.parse_args()
+    os.environ["BESSEMER_HOME"] = str(chosen.home)
     began = time.monotonic()
     bessemer("run", f"examples/{chosen.data}")
     bessemer("releases", "verify", chosen.data)
@@ -71,7 +72,7 @@ def main() -> None:
         bessemer("keys", "revoke", made["id"], quiet=True)
     if code:
         sys.exit(f"the server ended with {code}")
-    print(f"done in {time.monotonic() - began:.0f} s; everything lies in {HOME.name}/")
+    print(f"done in {time.monotonic() - began:.0f} s; everything lies in {chosen.home}")
 
 
 def bessemer(*arguments: str, quiet: bool = False) -> str:
@@ -81,7 +82,6 @@ def bessemer(*arguments: str, quiet: bool = False) -> str:
     done = subprocess.run(
         command(*arguments),
         cwd=ROOT,
-        env=environment(),
         stdout=subprocess.PIPE if quiet else None,
         text=True,
         check=False,
@@ -96,19 +96,12 @@ def bessemer(*arguments: str, quiet: bool = False) -> str:
 def start(*arguments: str) -> subprocess.Popen[str]:
     """Show a command and start it."""
     print(f"$ bessemer {shlex.join(arguments)}", flush=True)
-    return subprocess.Popen(
-        command(*arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of this environment's Bessemer."""
     return [sys.executable, "-m", "bessemer.cli.main", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment with the demo's own home folder."""
-    return {**os.environ, "BESSEMER_HOME": str(HOME)}
 
 
 def read_document(stream) -> dict:

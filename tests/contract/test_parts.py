@@ -105,7 +105,9 @@ def test_method(name: str, finished: Path, tmp_path: Path) -> None:
     """It learns something, says how far it is, and gives the same bits twice."""
     text = (finished / "project" / "bessemer.yaml").read_text()
     options = ", epochs: 1, batch_size: 8" if name == "full" else ""
-    loaded = parse(f"{text}train: {{method: {name}, max_length: 12{options}}}", finished / "project", "")
+    loaded = parse(
+        f"{text}train: {{method: {name}, max_length: 12{options}}}", finished / "project", ""
+    )
     home = Platform.open(tmp_path / "home").home
     pipeline = Pipeline(home, plan(loaded, tmp_path), Watcher())
     pipeline.prepare()

@@ -1,0 +1,131 @@
+"""What HTTP costs: the server's CPU-seconds a text against the same engine's raw loop.
+
+Both run in this process in turn, on the same texts with the same loaded release; only the load
+generator is a process of its own, so its CPU-seconds do not count.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from bench.base import OUT, ROOT, Bench, Row, at_most
+from bench.command import bessemer, ran
+from bessemer.http.app import guarded
+from bessemer.http.server import listen
+from bessemer.prepare.locate import locate
+from bessemer.serve.residents import Resident
+from bessemer.service.platform import Platform
+
+CONCURRENCY = 32
+ROUNDS = 5
+CHUNK = 64
+
+
+def measure() -> tuple[list[Row], dict[str, Any]]:
+    home = OUT / "http-home"
+    ran(bessemer("run", "examples/banking77", "--json"), home)
+    platform = Platform.open(home)
+    table = locate("public:banking77/test.csv", relative_to=ROOT, cache=home / "downloads")
+    with table.open(encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    key = platform.keys.create("bench")
+    rounds = []
+    with _served(platform) as (url, resident):
+        wanted = resident.decode(resident.logits(texts), 1)
+        _over_http(url, key.secret, texts[:500])
+        for _ in range(ROUNDS):
+            raw = _raw_loop(resident, texts)
+            told = _over_http(url, key.secret, texts)
+            same = sum(a == b for a, b in zip(told.pop("answers"), wanted, strict=True))
+            rounds.append({"raw": raw, "http": told, "equal answers": same})
+    platform.keys.revoke(key.id)
+    platform.home.database.close()
+    count = len(texts)
+    ratios = [r["http"]["cpu"] / r["raw"]["cpu"] for r in rounds]
+    different = max(count - r["equal answers"] for r in rounds)
+    rows = [
+        at_most("requests that failed", max(r["http"]["failed"] for r in rounds), "", 0),
+        at_most("answers that differ from the engine's", different, "", 0),
+        Row(
+            f"over HTTP at concurrency {CONCURRENCY}",
+            statistics.median(count / r["http"]["seconds"] for r in rounds),
+            "requests/s",
+        ),
+        Row(
+            "raw engine loop",
+            statistics.median(count / r["raw"]["seconds"] for r in rounds),
+            "texts/s",
+        ),
+        Row("server CPU-seconds a text, HTTP / raw loop", statistics.median(ratios), ""),
+        Row("lowest of the rounds", min(ratios), ""),
+        Row("highest of the rounds", max(ratios), ""),
+    ]
+    engine = resident.contents.engine
+    return rows, {"rounds": rounds, "texts": count, "engine": engine}
+
+
+@contextmanager
+def _served(platform: Platform) -> Iterator[tuple[str, Resident]]:
+    """Serve in a thread of this process; yield the route's address and its loaded release."""
+    serving = platform.serving()
+    serving.start()
+    bound = listen("127.0.0.1", 0)
+    config = uvicorn.Config(
+        guarded(platform, serving.plane), log_level="warning", lifespan="off", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        served = serving.plane.routing.route("banking77")
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/predict/banking77", served.resident
+    finally:
+        server.should_exit = True
+        thread.join()
+        serving.stop()
+        bound.close()
+
+
+def _raw_loop(resident: Resident, texts: list[str]) -> dict[str, float]:
+    """Run the engine over token ids that are ready, on as many threads as the server has."""
+    token_ids = resident.encode(texts)
+    chunks = [token_ids[start : start + CHUNK] for start in range(0, len(token_ids), CHUNK)]
+    began, cpu = time.monotonic(), time.process_time()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(resident.engine.run, chunks))
+    return {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+
+
+def _over_http(url: str, key: str, texts: list[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        sent, answered = Path(folder, "texts.json"), Path(folder, "answers.json")
+        sent.write_text(json.dumps(texts))
+        arguments = [url, key, str(sent), str(CONCURRENCY), str(answered)]
+        cpu = time.process_time()
+        subprocess.run([sys.executable, "-m", "bench.load", *arguments], cwd=ROOT, check=True)
+        used = time.process_time() - cpu
+        return {**json.loads(answered.read_text()), "cpu": used}
+
+
+BENCH = Bench(
+    "http",
+    "requests/s and server CPU-seconds a text over HTTP against the raw engine loop",
+    "0 failed, 0 different; the ratio is told",
+    4,
+    measure,
+)
