@@ -9,7 +9,7 @@ DATA ?= support-intents
 SERVE ?=
 TESTS ?= tests
 
-.PHONY: setup demo test check lock clean
+.PHONY: setup demo test check docs lock clean
 
 setup: $(VENV)/.installed
 
@@ -23,13 +23,16 @@ demo: setup
 	$(BIN)/python examples/demo.py --data $(DATA) $(if $(SERVE),--serve,)
 
 check: setup
-	$(BIN)/ruff check src tests examples bench
-	$(BIN)/ruff format --check src tests examples bench
+	$(BIN)/ruff check src tests examples bench docs
+	$(BIN)/ruff format --check src tests examples bench docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+docs: setup
+	$(BIN)/python -m docs.generate
 
 # Resolve the newest versions that pyproject.toml allows, torch excepted, and pin them.
 lock:

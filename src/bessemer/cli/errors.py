@@ -13,16 +13,16 @@ from bessemer.core import errors
 
 #: What the command-line library raises for a wrong option; it has no public name of its own.
 USAGE = typer.BadParameter.__bases__[0]
-#: The first class that fits decides. 3 is left to a gate that let nothing pass.
+BUG, GATE_FAILED, INTERRUPTED = 1, 3, 130
+#: The first class that fits decides.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UserError, 2),
     (errors.OperatorError, 4),
     (errors.IntegrityError, 5),
     (USAGE, 2),
-    (typer.Abort, 130),
-    (KeyboardInterrupt, 130),
+    (typer.Abort, INTERRUPTED),
+    (KeyboardInterrupt, INTERRUPTED),
 )
-BUG, GATE_FAILED = 1, 3
 
 
 def told(error: BaseException, arguments: list[str]) -> int:
