@@ -6,19 +6,20 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.conftest import overwrite, write_csv, write_project
+from tests.hub import hub
 
 from bessemer.core import folder
 from bessemer.core.errors import (
-    BessemerError,
     ConflictError,
     CorruptError,
     DataError,
-    MissingExtraError,
     ProjectError,
     SignatureError,
     StorageError,
@@ -226,10 +227,31 @@ def test_bad_bases(tmp_path: Path) -> None:
             resolve(place.name, relative_to=tmp_path)
 
 
-def test_a_base_from_the_hub_needs_the_hub(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises((MissingExtraError, BessemerError), match="hub:nobody/nothing"):
-        resolve("hub:nobody/nothing@main", relative_to=tmp_path)
+def from_hub(name: str, place: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Resolve a base in a fresh process, since the hub's client reads its settings at import."""
+    code = (
+        "from pathlib import Path; from bessemer.pretrained.resolve import resolve\n"
+        f"print(resolve({name!r}, relative_to=Path()).record.digest)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_HOME": str(place / "cache"), **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_base_from_the_hub(tmp_path: Path) -> None:
+    """It is downloaded once; afterwards the cache does without a network."""
+    here = resolve("minilm-l6", relative_to=tmp_path)
+    name = "hub:someone/encoder@v1"
+    with hub("someone/encoder", "v1", here.folder) as address:
+        done = from_hub(name, tmp_path, HF_ENDPOINT=address)
+        assert done.stdout.strip() == here.record.digest, done.stderr
+        done = from_hub("hub:someone/nothing@v1", tmp_path, HF_ENDPOINT=address)
+        assert "The base 'hub:someone/nothing@v1' could not be had from the hub" in done.stderr
+    assert from_hub(name, tmp_path, HF_HUB_OFFLINE="1").stdout.strip() == here.record.digest
+    done = from_hub("hub:someone/else@v1", tmp_path, HF_HUB_OFFLINE="1")
+    assert "OperatorError: The base 'hub:someone/else@v1'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,8 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
     except Exception as error:  # the hub client raises from several unrelated trees
+        first_line = str(error).strip().partition("\n")[0].rstrip(".")
         raise OperatorError(
-            f"The base {name!r} could not be had from the hub: {error}.",
+            f"The base {name!r} could not be had from the hub: {first_line}.",
             remedy="Check the name and the network, or give a folder that holds the model.",
         ) from error

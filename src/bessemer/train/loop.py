@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +23,9 @@ from bessemer.train.methods.base import Batch, Lesson
 
 CLIP_NORM = 1.0
 
+#: Trained tensors by parameter name.
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,6 +37,7 @@ class Settings:
     head_learning_rate: float
     weight_decay: float
     warmup: float
+    averaging: float
     patience: int
     checkpoint_every: int
 
@@ -65,15 +71,18 @@ class State:
     history: list[float] = field(default_factory=list)
 
 
-def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Tensor], State]:
+def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[Weights, State]:
     """Train until the epochs are done or validation stops improving.
 
+    What is validated and returned is a running average of the weights (Polyak & Juditsky
+    1992): on little data single steps scatter around what they average to.
+
     Returns:
-        The weights with the best validation accuracy (those before the first step count
+        The average with the best validation accuracy (the weights before the first step count
         too), by parameter name, and the final state.
     """
     optimizer = _optimizer(model, settings)
-    state, best = _resume(lesson, model, optimizer)
+    state, best, average = _resume(lesson, model, optimizer)
     lengths = [len(ids) for ids in lesson.train.token_ids]
     per_epoch = math.ceil(len(lengths) / settings.batch_size)
     total = per_epoch * settings.epochs
@@ -87,6 +96,7 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Ten
                 rate = _schedule(optimizer, settings, state.step, total)
                 loss = _step(lesson, model, optimizer, batch)
                 state.step, state.batch = state.step + 1, state.batch + 1
+                _average(average, model, settings, state.step)
                 writer.add_scalar("train/loss", loss, state.step)
                 writer.add_scalar("train/learning_rate", rate, state.step)
                 done = (state.step - begun_at) * settings.batch_size
@@ -94,15 +104,16 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[dict[str, Ten
                 note = f"loss {loss:.3f} · {speed:.0f} examples/s · best {state.best:.4f}"
                 lesson.progress(Step("train", state.step, total, "steps", note))
                 if state.step % settings.checkpoint_every == 0:
-                    _save(lesson, model, optimizer, state, best)
+                    _save(lesson, model, optimizer, state, best=best, average=average)
             state.epoch, state.batch = state.epoch + 1, 0
-            score = accuracy(model, lesson.validation)
+            with _wearing(model, average):
+                score = accuracy(model, lesson.validation)
             state.history.append(score)
             writer.add_scalar("validation/accuracy", score, state.step)
             if score > state.best:
                 state.best, state.best_epoch = score, state.epoch
-                best = _weights(model)
-            _save(lesson, model, optimizer, state, best)
+                best = _copy(average)
+            _save(lesson, model, optimizer, state, best=best, average=average)
     return best, state
 
 
@@ -171,24 +182,53 @@ def _schedule(optimizer: torch.optim.Optimizer, settings: Settings, step: int, t
     return settings.learning_rate * factor
 
 
-def _weights(model: Model) -> dict[str, Tensor]:
-    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+def _live(model: Model) -> Weights:
+    """Return the trained parameters themselves, by name."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _copy(weights: Weights) -> Weights:
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
+def _average(average: Weights, model: Model, settings: Settings, step: int) -> None:
+    """Move the average towards the weights; the first steps, which it does not know, faster."""
+    kept = min(settings.averaging, step / (step + 9))
+    for name, tensor in _live(model).items():
+        average[name].lerp_(tensor, 1 - kept)
+
+
+@contextmanager
+def _wearing(model: Model, weights: Weights) -> Iterator[None]:
+    """Give the model other weights for a while."""
+    live = _live(model)
+    own = _copy(live)
+    for name, tensor in live.items():
+        tensor.copy_(weights[name])
+    yield
+    for name, tensor in live.items():
+        tensor.copy_(own[name])
 
 
 def _resume(
     lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer
-) -> tuple[State, dict[str, Tensor]]:
+) -> tuple[State, Weights, Weights]:
+    """Return where training stands, the best weights, and the average."""
     found = checkpoints.load(lesson.work)
     if found is None:
         torch.manual_seed(lesson.seed)
-        return State(best=accuracy(model, lesson.validation), best_epoch=0), _weights(model)
+        state = State(best=accuracy(model, lesson.validation), best_epoch=0)
+        return state, _copy(_live(model)), _copy(_live(model))
     checkpoints.scatter(found.tensors, model, optimizer)
-    best = {
-        name.removeprefix("best."): tensor
-        for name, tensor in found.tensors.items()
-        if name.startswith("best.")
+    kept = {
+        kind: {
+            name.removeprefix(kind): tensor
+            for name, tensor in found.tensors.items()
+            if name.startswith(kind)
+        }
+        for kind in ("best.", "average.")
     }
-    return State(**found.values), best
+    return State(**found.values), kept["best."], kept["average."]
 
 
 def _save(
@@ -196,8 +236,9 @@ def _save(
     model: Model,
     optimizer: torch.optim.Optimizer,
     state: State,
-    best: dict[str, Tensor],
+    **kept: Weights,
 ) -> None:
     tensors = checkpoints.gather(model, optimizer)
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for kind, weights in kept.items():
+        tensors |= {f"{kind}.{name}": tensor for name, tensor in weights.items()}
     checkpoints.save(lesson.work, checkpoints.Checkpoint(tensors, vars(state)))

@@ -17,6 +17,12 @@ class FullOptions(Block):
     head_learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak rate of the head.")
     weight_decay: float = Field(0.01, ge=0, lt=1, description="Of matrices; AdamW.")
     warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps that warm up.")
+    averaging: float = Field(
+        0.995,
+        ge=0,
+        lt=1,
+        description="Share of the averaged weights that a step keeps; 0 takes the last weights.",
+    )
     patience: int = Field(
         2, ge=1, description="Epochs without a better validation accuracy before stopping."
     )
