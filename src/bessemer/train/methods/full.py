@@ -11,12 +11,12 @@ from bessemer.train.methods.base import Learnt, Lesson, Method
 class FullOptions(Block):
     """Options of `full`."""
 
-    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training rows, at most.")
+    epochs: int = Field(5, ge=1, le=1000, description="Passes over the training rows, at most.")
     batch_size: int = Field(32, ge=1, le=4096, description="Texts a step.")
-    learning_rate: float = Field(1e-4, gt=0, lt=1, description="Peak rate of the encoder.")
+    learning_rate: float = Field(5e-5, gt=0, lt=1, description="Peak rate of the encoder.")
     head_learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak rate of the head.")
     weight_decay: float = Field(0.01, ge=0, lt=1, description="Of matrices; AdamW.")
-    warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps that warm up.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up.")
     averaging: float = Field(
         0.995,
         ge=0,
