@@ -1,19 +1,22 @@
-"""Records in a real SQLite file: migrations, two processes, keys, snapshots."""
+"""Records in a real SQLite file and on a real PostgreSQL: migrations, processes, keys."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import signal
-import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests import postgres
 
 import bessemer.store
 from bessemer.core.errors import ConflictError, OperatorError, RequestError, UnknownNameError
@@ -23,12 +26,28 @@ from bessemer.store import tables
 from bessemer.store.database import HEAD, Database
 
 
-def url(path: Path) -> str:
-    return f"sqlite:///{path / 'b.db'}"
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres.server(tmp_path_factory.mktemp("postgresql") / "server") as url:
+        yield url
 
 
-def test_the_migrations_make_the_tables(tmp_path: Path) -> None:
-    database = Database(url(tmp_path))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty database, which homes opened in the test use as well."""
+    if request.param == "sqlite":
+        found = f"sqlite:///{tmp_path / 'b.db'}"
+    else:
+        server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(4)}"
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        found = f"{server}/{name}"
+    monkeypatch.setenv("BESSEMER_DATABASE", found)
+    return found
+
+
+def test_the_migrations_make_the_tables(url: str) -> None:
+    database = Database(url)
     with database.begin() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, tables.metadata) == []
@@ -37,13 +56,18 @@ def test_the_migrations_make_the_tables(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_newer_database_is_refused(tmp_path: Path) -> None:
-    Database(url(tmp_path)).close()
-    with sqlite3.connect(tmp_path / "b.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+def test_a_newer_database_is_refused(url: str) -> None:
+    database = Database(url)
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
     with pytest.raises(OperatorError, match="version 9999"):
-        Database(url(tmp_path))
+        Database(url)
+
+
+def test_a_database_that_does_not_answer_is_told() -> None:
+    with pytest.raises(OperatorError, match="did not answer"):
+        Database("postgresql://nobody@127.0.0.1:9/nothing")
 
 
 def _open_and_add(root: str, start: float, count: int) -> None:
@@ -53,7 +77,7 @@ def _open_and_add(root: str, start: float, count: int) -> None:
         platform.keys.create(f"{os.getpid()} {number}")
 
 
-def test_processes_that_start_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_lose_nothing(url: str, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     start = time.time() + 3
     arguments = (str(tmp_path / "home"), start, 10)
@@ -72,14 +96,14 @@ def test_processes_that_start_at_once_lose_nothing(tmp_path: Path) -> None:
     platform.home.database.close()
 
 
-def test_keys(tmp_path: Path) -> None:
+def test_keys(url: str, tmp_path: Path) -> None:
     platform = Platform.open(tmp_path)
     first = platform.keys.first()
     assert first is not None
     assert platform.keys.first() is None
-    assert first.secret.rpartition("_")[2] not in (tmp_path / "bessemer.db").read_bytes().decode(
-        "latin-1"
-    )
+    with platform.home.database.begin() as connection:
+        kept = connection.execute(sa.select(tables.keys, tables.events.c.detail)).all()
+    assert first.secret.rpartition("_")[2] not in str(kept)
     with pytest.raises(ConflictError, match="last owner"):
         platform.keys.revoke(first.id)
     with pytest.raises(UnknownNameError):

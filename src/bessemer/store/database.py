@@ -12,10 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from bessemer.core.errors import OperatorError, StorageError
+from bessemer.core.errors import OperatorError, StorageError, needs
 
 #: The newest migration; a test compares it with the folder.
 HEAD = "0001"
+#: Number of the lock under which transactions take turns on PostgreSQL.
+LOCK = 0x42455353
 
 
 class Database:
@@ -26,12 +28,17 @@ class Database:
 
     Raises:
         OperatorError: It cannot be opened, or was made by a newer Bessemer.
+        MissingExtraError: It is PostgreSQL and its driver is not installed.
         StorageError: The disk is full or refuses.
     """
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -94,16 +101,30 @@ def utc(value: Any) -> datetime:
 
 
 def _engine(url: str) -> Engine:
-    engine = sa.create_engine(url)
-    if engine.dialect.name != "sqlite":
-        return engine
+    """Return an engine whose transactions take turns, readers included, on either database.
+
+    Two writers then wait for each other and do not fail half-way. Nothing waits long: no
+    transaction here spans work.
+    """
+    parsed = sa.engine.make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    with needs("postgres"):
+        engine = sa.create_engine(parsed)
+    if engine.dialect.name == "sqlite":
+        _turns_in_sqlite(engine)
+    else:
+        _turns_in_postgresql(engine)
+    return engine
+
+
+def _turns_in_sqlite(engine: Engine) -> None:
     if engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _: Any) -> None:
-        # The driver must not begin transactions by itself: BEGIN IMMEDIATE below does, so
-        # that two writers wait for each other and do not fail half-way.
+        # The driver must not begin transactions by itself: BEGIN IMMEDIATE below does.
         connection.isolation_level = None
         for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
@@ -113,4 +134,8 @@ def _engine(url: str) -> Engine:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return engine
+
+def _turns_in_postgresql(engine: Engine) -> None:
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")

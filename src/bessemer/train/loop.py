@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from bessemer.core.progress import Step
+from bessemer.measures.calibration import fit_temperature, log_loss
 from bessemer.pretrained.encoder import Encoder, has_bf16, pad
+from bessemer.tasks.base import TokenIds
 from bessemer.train import checkpoints
 from bessemer.train.batching import length_buckets
 from bessemer.train.methods.base import Batch, Lesson
@@ -66,20 +68,22 @@ class State:
     epoch: int = 0
     #: Batches of the current epoch that are done.
     batch: int = 0
-    best: float = -1.0
-    best_epoch: int = -1
-    history: list[float] = field(default_factory=list)
+    #: Lowest log-loss on validation, and after which epoch; 0 is before the first step.
+    best: float = math.inf
+    best_epoch: int = 0
+    #: For each epoch {"accuracy", "log_loss"} on validation.
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[Weights, State]:
-    """Train until the epochs are done or validation stops improving.
+    """Train until the epochs are done or the log-loss on validation stops falling.
 
     What is validated and returned is a running average of the weights (Polyak & Juditsky
     1992): on little data single steps scatter around what they average to.
 
     Returns:
-        The average with the best validation accuracy (the weights before the first step count
-        too), by parameter name, and the final state.
+        The average with the lowest log-loss on validation after temperature scaling (the
+        weights before the first step count too), by parameter name, and the final state.
     """
     optimizer = _optimizer(model, settings)
     state, best, average = _resume(lesson, model, optimizer)
@@ -101,17 +105,18 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[Weights, Stat
                 writer.add_scalar("train/learning_rate", rate, state.step)
                 done = (state.step - begun_at) * settings.batch_size
                 speed = done / (time.monotonic() - began)
-                note = f"loss {loss:.3f} · {speed:.0f} examples/s · best {state.best:.4f}"
+                note = f"loss {loss:.3f} · {speed:.0f} examples/s · validation {state.best:.4f}"
                 lesson.progress(Step("train", state.step, total, "steps", note))
                 if state.step % settings.checkpoint_every == 0:
                     _save(lesson, model, optimizer, state, best=best, average=average)
             state.epoch, state.batch = state.epoch + 1, 0
             with _wearing(model, average):
-                score = accuracy(model, lesson.validation)
-            state.history.append(score)
-            writer.add_scalar("validation/accuracy", score, state.step)
-            if score > state.best:
-                state.best, state.best_epoch = score, state.epoch
+                scores = validate(model, lesson.validation)
+            state.history.append(scores)
+            for name, value in scores.items():
+                writer.add_scalar(f"validation/{name}", value, state.step)
+            if scores["log_loss"] < state.best:
+                state.best, state.best_epoch = scores["log_loss"], state.epoch
                 best = _copy(average)
             _save(lesson, model, optimizer, state, best=best, average=average)
     return best, state
@@ -119,24 +124,29 @@ def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[Weights, Stat
 
 def _tired(state: State, settings: Settings) -> bool:
     """Return whether the last epochs brought nothing; asked anew after a resume."""
-    return state.epoch - max(state.best_epoch, 0) >= settings.patience
+    return state.epoch - state.best_epoch >= settings.patience
 
 
-def accuracy(model: Model, split: Batch) -> float:
-    """Return the share of right answers, without dropout."""
-    return float((predict(model, split.token_ids) == split.targets).mean())
+def validate(model: Model, split: Batch) -> dict[str, float]:
+    """Return accuracy and log-loss after temperature scaling, in nats, without dropout."""
+    found = logits(model, split.token_ids)
+    return {
+        "accuracy": float((found.argmax(axis=1) == split.targets).mean()),
+        "log_loss": log_loss(found, split.targets, fit_temperature(found, split.targets)),
+    }
 
 
-def predict(model: Model, token_ids: list[list[int]], batch_size: int = 64) -> NDArray[np.int64]:
-    """Return class numbers, shape [n]."""
+def logits(model: Model, token_ids: TokenIds, batch_size: int = 64) -> NDArray[np.float32]:
+    """Return logits, shape [n, labels], in the order of `token_ids`."""
     model.eval()
     order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
-    answers = np.empty(len(token_ids), dtype=np.int64)
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            answers[rows] = model(*pad([token_ids[row] for row in rows])).argmax(dim=1).numpy()
-    return answers
+            parts.append(model(*pad([token_ids[row] for row in rows])).numpy())
+    result = np.concatenate(parts)
+    return result[np.argsort(order)]
 
 
 def _step(lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer, rows: list[int]) -> float:
@@ -217,7 +227,7 @@ def _resume(
     found = checkpoints.load(lesson.work)
     if found is None:
         torch.manual_seed(lesson.seed)
-        state = State(best=accuracy(model, lesson.validation), best_epoch=0)
+        state = State(best=validate(model, lesson.validation)["log_loss"])
         return state, _copy(_live(model)), _copy(_live(model))
     checkpoints.scatter(found.tensors, model, optimizer)
     kept = {

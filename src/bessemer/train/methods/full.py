@@ -24,7 +24,7 @@ class FullOptions(Block):
         description="Share of the averaged weights that a step keeps; 0 takes the last weights.",
     )
     patience: int = Field(
-        2, ge=1, description="Epochs without a better validation accuracy before stopping."
+        2, ge=1, description="Epochs without a lower log-loss on validation before stopping."
     )
     train_word_embeddings: bool = Field(
         False, description="Word embeddings are half of a small encoder; by default they are kept."
@@ -33,7 +33,7 @@ class FullOptions(Block):
 
 
 class Full(Method):
-    """AdamW on all layers, early stopping on the validation accuracy."""
+    """AdamW on all layers, their average kept, early stopping on the log-loss of the validation split."""
 
     version = 1
     Options = FullOptions
@@ -64,6 +64,6 @@ class Full(Method):
             notes={
                 "best_epoch": state.best_epoch,
                 "steps": state.step,
-                "validation_accuracy": state.history,
+                "validation": state.history,
             },
         )
