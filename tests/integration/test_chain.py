@@ -117,6 +117,27 @@ def test_a_changed_setting_reuses_what_it_does_not_touch(
         platform.deployments.rollback("small")
 
 
+def test_an_old_release_is_judged_anew_before_it_replaces_a_newer_one(
+    platform: Platform, finished: Path, tmp_path: Path
+) -> None:
+    """What was judged when nothing was live is held against what is live now."""
+    place = shutil.copytree(finished / "project", tmp_path / "p")
+    text = (place / "bessemer.yaml").read_text()
+    worse = text + "serve: {route: small}\ntrain: {max_length: 8}\n"
+    (place / "bessemer.yaml").write_text(worse + "gate: [not_worse_than: live]\n")
+    old = Platform.open(tmp_path / "other")
+    first = old.release(place)
+    assert first.release == "small@1"
+    (place / "bessemer.yaml").write_text(text)
+    assert old.run(place).state == "succeeded"
+    (place / "bessemer.yaml").write_text(worse + "gate: [not_worse_than: live]\n")
+    again = old.run(place)
+    assert again.state == "gate failed"
+    assert again.release == "small@1"
+    assert old.deployments.live("small").release == "small@2"
+    old.home.database.close()
+
+
 def test_a_gate_that_fails_releases_nothing(tmp_path: Path, finished: Path) -> None:
     shutil.copytree(
         finished / "home" / "stages", tmp_path / "home" / "stages", copy_function=os.link
@@ -303,6 +324,12 @@ def test_init_writes_a_project_that_runs(tmp_path: Path) -> None:
     assert "name: my-table" in path.read_text()
     found = platform.check(tmp_path)
     assert found.dataset.findings[0].rule == "empty text"
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    lines = [f"text {n} {'warm' if n % 2 else 'cold'};{'ab'[n % 2]}" for n in range(40)]
+    (odd / "tickets #1.csv").write_text("\n".join(["Message: body;no", *lines]))
+    platform.init(odd / "tickets #1.csv", text="Message: body", label="no")
+    assert platform.check(odd).dataset.labels == ("a", "b")
     with pytest.raises(ConflictError, match="project file already"):
         platform.init(tmp_path / "my Table.csv")
     platform.home.database.close()

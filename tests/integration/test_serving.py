@@ -313,5 +313,6 @@ def test_a_project_runs_at_a_distance(server: Server, tmp_path: Path) -> None:
     assert post("name: x\ndata: {source: t.csv}", {"t.csv": "0" * 64}).status_code == 400
     assert post("name: x\ndata: {source: t.csv}", {"t.csv": "../../key"}).status_code == 400
     assert post("nam: x", {}).status_code == 400
+    assert httpx.put(f"{server.url}/api/v1/files/xyz", headers=headers).status_code == 400
     wrong = httpx.put(f"{server.url}/api/v1/files/{'0' * 64}", content=b"x", headers=headers)
     assert wrong.status_code == 400

@@ -102,7 +102,8 @@ def test_keys(url: str, tmp_path: Path) -> None:
     assert first is not None
     assert platform.keys.first() is None
     with platform.home.database.begin() as connection:
-        kept = connection.execute(sa.select(tables.keys, tables.events.c.detail)).all()
+        kept = [connection.execute(sa.select(t)).all() for t in (tables.keys, tables.events)]
+    assert first.id in str(kept)
     assert first.secret.rpartition("_")[2] not in str(kept)
     with pytest.raises(ConflictError, match="last owner"):
         platform.keys.revoke(first.id)

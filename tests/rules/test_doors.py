@@ -56,7 +56,7 @@ def commands() -> set[str]:
 
 #: Steps of the service that are no wish of a user.
 SERVICE_ONLY = {
-    "runs.begin", "runs.save", "releases.bundle", "releases.of_bundle", "releases.register",
+    "runs.begin", "runs.save", "releases.bundle", "releases.register",
     "deployments.live", "deployments.deploy", "keys.first",
 }  # fmt: skip
 

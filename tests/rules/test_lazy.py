@@ -84,3 +84,24 @@ def test_help_is_quick() -> None:
         subprocess.run(command, capture_output=True, check=True)
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.2
+
+
+def test_the_core_install_checks_projects_and_connects(project: Path, tmp_path: Path) -> None:
+    extras = ["torch", "transformers", "sklearn", "onnxruntime", "tokenizers", "safetensors",
+              "fastapi", "uvicorn", "starlette", "prometheus_client", "cryptography", "onnx",
+              "tensorboard", "psycopg", "huggingface_hub", "scipy"]  # fmt: skip
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({extras}))
+import bessemer
+bessemer.connect("http://127.0.0.1:9", "bsm_x")
+here = bessemer.open({str(tmp_path / "home")!r})
+assert here.check({str(project)!r}).dataset.labels
+try:
+    here.train({str(project)!r})
+except bessemer.core.errors.MissingExtraError as error:
+    assert "pip install 'bessemer[" in str(error), error
+else:
+    raise AssertionError
+"""
+    imported(code)

@@ -73,6 +73,7 @@ def test_against_a_rival(gain: float, passed: bool) -> None:
         ({"accuracy": {"at_lest": 0.9}}, "at_lest"),
         ({"accuracy": {"at_least": "high"}}, "high"),
         ({"accuracy": {"at_least": 1}, "macro_f1": {"at_least": 1}}, "no condition"),
+        ({"accuracy": {"at_least": 90}}, "less than or equal to 1"),
         ({"not_worse_than": "yesterday"}, "yesterday"),
     ],
 )

@@ -69,12 +69,20 @@ def test_a_full_disk_is_said_and_loses_nothing_before(
     assert list(journal.read(journal.segments(tmp_path)[0])) == [LINES[0], LINES[2]]
 
 
-def test_segments_rotate_and_name_their_writer(tmp_path: Path) -> None:
+def test_a_segment_is_finished_when_nobody_writes_to_it(tmp_path: Path) -> None:
     writer = Journal(tmp_path)
     writer.rotate()
     assert len(journal.segments(tmp_path)) == 1
     writer.append(LINES[0])
     writer.rotate()
     assert len(journal.segments(tmp_path)) == 2
-    assert all(journal.writer_lives(segment) for segment in journal.segments(tmp_path))
+    old, new = journal.segments(tmp_path)
+    with journal.finished(old) as done:
+        assert done
+    with journal.finished(new) as done:
+        assert not done
     writer.close()
+    with journal.finished(new) as done:
+        assert done
+    with journal.finished(tmp_path / "gone") as done:
+        assert not done

@@ -100,3 +100,23 @@ def test_a_statistic_that_grows_with_noise_keeps_its_point_inside() -> None:
         confidence=0.95, resamples=300, seed=0, bounds=(0.0, 1.0),
     )  # fmt: skip
     assert 0 <= found.low < found.value < found.high <= 1
+
+
+@pytest.mark.parametrize(("gap", "least"), [(0.1, 0.9), (0.0, 0.5)])
+def test_the_interval_of_calibration_error_holds_the_truth(gap: float, least: float) -> None:
+    """A model that boasts by `gap`; where nothing is wrong, 0 lies at the edge of all values."""
+    held = 0
+    for trial in range(60):
+        draws = np.random.default_rng(trial)
+        confidence = draws.uniform(0.6, 1, 340)
+        correct = draws.uniform(size=340) < confidence - gap
+
+        def statistic(rows, confidence=confidence, correct=correct) -> float:
+            return calibration_error(confidence[rows], correct[rows])
+
+        found = bootstrap(
+            "calibration_error", statistic, 340,
+            confidence=0.95, resamples=200, seed=trial, bounds=(0.0, 1.0),
+        )  # fmt: skip
+        held += found.low <= gap + 0.005 and found.high >= gap - 0.005
+    assert held >= least * 60

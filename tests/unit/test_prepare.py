@@ -52,6 +52,48 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     assert sum(map(len, groups)) == len(set.union(*groups)) == 10
 
 
+@pytest.mark.parametrize("columns", [{}, {"id": "customer"}, {"text": "id"}])
+def test_a_group_may_be_any_column(tmp_path: Path, columns: dict[str, str]) -> None:
+    """Also one that plays another role, or is called like one; a blank is a group of its own."""
+    rows = [(*row, f"customer {n // 4}" if n < 36 else "") for n, row in enumerate(GOOD)]
+    group = "id" if not columns else "customer"
+    path = written(tmp_path, rows, f"{columns.get('text', 'text')},label,{group}")
+    split = {"group": group, "test": 0.3, "validation": 0.3}
+    found = prepared(path, {"split": split, "columns": columns})
+    groups = [set(table["row"].to_pylist()) for table in found.tables.values()]
+    for first in range(1, 36, 4):
+        homes = [number for number, rows in enumerate(groups) if first in rows]
+        for row in range(first, first + 4):
+            assert [n for n, rows in enumerate(groups) if row in rows] == homes
+    assert not [c for c in found.tables["train"].column_names if c.startswith("split ")]
+
+
+def test_added_rows_leave_the_others_where_they_are(tmp_path: Path) -> None:
+    rows = [(f"text number {n}", "ab"[n % 2]) for n in range(1000)]
+    before = prepared(written(tmp_path, rows[:900])).tables
+    after = prepared(written(tmp_path, rows)).tables
+    learnt = set(before["train"]["text"].to_pylist())
+    moved = learnt & set(after["test"]["text"].to_pylist())
+    assert len(moved) <= 10
+
+
+def test_a_split_column_without_training_rows(tmp_path: Path) -> None:
+    rows = [(*row, "test" if n % 2 else "validation") for n, row in enumerate(GOOD)]
+    path = written(tmp_path, rows, "text,label,split")
+    with pytest.raises(DataError, match=r"train split has no rows"):
+        prepared(path, {"split": {"column": "split"}})
+
+
+def test_a_cell_may_hold_any_kind_of_line_break(tmp_path: Path) -> None:
+    rows = [*GOOD, ("one\u2028two\x0bthree\x85four\nfive", "a")]
+    texts = [
+        t
+        for table in prepared(written(tmp_path, rows)).tables.values()
+        for t in table["text"].to_pylist()
+    ]
+    assert rows[-1][0] in texts
+
+
 def test_a_split_column(tmp_path: Path) -> None:
     places = ["train"] * 20 + ["validation"] * 10 + ["test"] * 10
     rows = [(*row, place) for row, place in zip(GOOD, places, strict=True)]
@@ -147,12 +189,28 @@ def test_encodings(tmp_path: Path) -> None:
     assert prepared(path, {"encoding": "utf-16"}).tables["test"].equals(wanted)
 
 
-@pytest.mark.parametrize("line", ['{"text": "a"', "[1]", '{"text": ["a"], "label": "b"}'])
+@pytest.mark.parametrize(
+    "line",
+    ['{"text": "a"', "[1]", '{"text": ["a"], "label": "b"}', r'{"text": "\ud83d", "label": "b"}'],
+)
 def test_a_bad_json_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"text": "a", "label": "b"}\n' + line)
     with pytest.raises(DataError, match="line 2"):
         prepared(path)
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
+def test_nul_is_refused_in_every_kind_of_table(tmp_path: Path, name: str) -> None:
+    rows = [*GOOD, ("a\0b", "a")]
+    if name == "t.jsonl":
+        lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+        (tmp_path / name).write_text("\n".join(lines))
+    else:
+        texts, labels = zip(*rows, strict=True)
+        pq.write_table(pa.table({"text": texts, "label": labels}), tmp_path / name)
+    with pytest.raises(DataError, match=r"row 41.*'text' holds a NUL"):
+        prepared(tmp_path / name)
 
 
 def test_no_parquet(tmp_path: Path) -> None:

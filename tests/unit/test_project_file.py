@@ -43,6 +43,14 @@ REFUSED = {
     "a list": ("- a\n", r"holds no keys"),
     "empty": ("", r"holds no keys"),
     "a python object": (MINIMAL + "seed: !!python/object:os.system x", r"line 3.*no plain value"),
+    "an alias bomb of lists": (
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in ("ab", "bc", "cd", "de")),
+        r"nested too deeply or too long"),
+    "deep brackets": ("name: " + "[" * 5000, r"is no YAML|too deeply"),
+    "a value that is no date": (MINIMAL + "base: 2024-02-30", r"line 3.*no plain value"),
+    "no condition": (MINIMAL + "gate: []", r"line 3.*gate"),
+    "a negative strength": (MINIMAL + "train: {strengths: [-1]}", r"line 3.*-1.*greater than 0"),
     "an alias bomb": ("a: &a [x,x]\nb: &b [*a,*a]\nname: *b\n", r"line"),
 }  # fmt: skip
 

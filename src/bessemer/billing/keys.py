@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 
 from bessemer.core import digest
 from bessemer.core.errors import AuthenticationError
@@ -24,7 +25,7 @@ def mint() -> tuple[str, str, str]:
     return key_id, f"bsm_{key_id}_{secret}", digest.of_bytes(secret.encode())
 
 
-def authenticate(authorization: str | None, keys: dict[str, KeyState]) -> tuple[str, KeyState]:
+def authenticate(authorization: str | None, keys: Mapping[str, KeyState]) -> tuple[str, KeyState]:
     """Return the id and state of the key in an `Authorization` header.
 
     Args:

@@ -75,9 +75,9 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
 
     try:
         envelope = json.loads((bundle / STATEMENT).read_text(encoding="utf-8"))
-        payload = base64.b64decode(envelope["payload"], validate=True)
+        payload = _decoded(envelope["payload"])
         key_id = str(envelope["signatures"][0]["keyid"])
-        signature = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+        signature = _decoded(envelope["signatures"][0]["sig"])
         if envelope["payloadType"] != PAYLOAD_TYPE:
             raise ValueError(f"payload type {envelope['payloadType']!r}")
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -105,6 +105,14 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
             remedy="Do not use this bundle; make the release again.",
         )
     return key_id, len(signed)
+
+
+def _decoded(text: str) -> bytes:
+    """Decode base64 in its one spelling: unused bits at the end are zero."""
+    content = base64.b64decode(text, validate=True)
+    if base64.b64encode(content).decode() != text:
+        raise ValueError(f"{text[-8:]!r} is no canonical base64")
+    return content
 
 
 def _subjects(bundle: Path) -> dict[str, str]:

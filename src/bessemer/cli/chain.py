@@ -16,7 +16,6 @@ from bessemer.cli.options import (
     platform,
     print_json,
 )
-from bessemer.core.progress import Watcher
 from bessemer.core.records import Run, Until
 
 app = typer.Typer(rich_markup_mode=None)
@@ -36,9 +35,7 @@ def run(
 
     Ends with 3 when the gate lets nothing pass.
     """
-    until: Until = "release" if no_deploy else "deploy"
-    done = platform(home).run(project, until=until, watcher=_watcher())
-    return _ended(done, as_json)
+    return _run(project, "release" if no_deploy else "deploy", home, as_json)
 
 
 @app.command()
@@ -49,7 +46,7 @@ def prepare(
     verbose: VerboseOption = False,
 ) -> int:
     """Run as far as the checked and split rows."""
-    return _ended(platform(home).prepare(project, watcher=_watcher()), as_json)
+    return _run(project, "prepare", home, as_json)
 
 
 @app.command()
@@ -60,7 +57,7 @@ def train(
     verbose: VerboseOption = False,
 ) -> int:
     """Run as far as the weights; an interrupted training goes on where it was."""
-    return _ended(platform(home).train(project, watcher=_watcher()), as_json)
+    return _run(project, "train", home, as_json)
 
 
 @app.command()
@@ -71,7 +68,7 @@ def evaluate(
     verbose: VerboseOption = False,
 ) -> int:
     """Run as far as the report on the test split."""
-    return _ended(platform(home).evaluate(project, watcher=_watcher()), as_json)
+    return _run(project, "evaluate", home, as_json)
 
 
 @app.command()
@@ -82,21 +79,17 @@ def release(
     verbose: VerboseOption = False,
 ) -> int:
     """Run as far as the signed release, and deploy nothing."""
-    return _ended(platform(home).release(project, watcher=_watcher()), as_json)
+    return _run(project, "release", home, as_json)
 
 
-def _watcher() -> Watcher:
-    from bessemer.cli.draw import Bar
+def _run(project: Path, until: Until, home: Path | None, as_json: bool) -> int:
+    from bessemer.cli import draw
 
-    return Bar()
-
-
-def _ended(done: Run, as_json: bool) -> int:
+    with draw.Bar() as bar:
+        done = platform(home).run(project, until=until, watcher=bar)
     if as_json:
         print_json(summary(done))
     else:
-        from bessemer.cli import draw
-
         draw.run(done)
     return GATE_FAILED if done.state == "gate failed" else 0
 

@@ -149,6 +149,13 @@ class Bar(Watcher):
         self._task: TaskID | None = None
         self._what = ""
 
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back its cursor, also when a stage failed."""
+        self._end()
+
     def began(self, stage: str) -> None:
         """Say which stage works."""
         if not self._live:
@@ -186,9 +193,12 @@ class Bar(Watcher):
 
     def ended(self, stage: str, seconds: float, *, reused: bool, note: str) -> None:
         """Leave one line for the stage."""
-        if self._progress is not None:
-            self._progress.stop()
-        self._progress, self._task = None, None
+        self._end()
         time = "reused" if reused else f"{seconds:.1f} s"
         tail = f"  [dim]{escape(note)}[/]" if note else ""
         self._console.print(f"[green]✓[/] {stage:<9} {time:>8}{tail}", soft_wrap=True)
+
+    def _end(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._task = None, None

@@ -90,8 +90,8 @@ class Evaluate(Block):
 class Threshold(Block):
     """A bound on one metric, held by the end of its interval and not by the point."""
 
-    at_least: float | None = Field(None, description="Bound on the lower end.")
-    at_most: float | None = Field(None, description="Bound on the upper end.")
+    at_least: float | None = Field(None, ge=0, le=1, description="Bound on the lower end.")
+    at_most: float | None = Field(None, ge=0, le=1, description="Bound on the upper end.")
 
     @model_validator(mode="after")
     def _one_bound(self) -> Threshold:
@@ -137,6 +137,7 @@ class Project(Block):
     evaluate: Evaluate = Field(default_factory=Evaluate)
     gate: tuple[Condition, ...] = Field(
         ({"not_worse_than": "live"},),
+        min_length=1,
         description="Conditions; each is a metric with at_least or at_most,"
         " or not_worse_than: live.",
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from bessemer.core.errors import BessemerError
 from bessemer.core.version import VERSION
 from bessemer.http import control, predict, v2
-from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error
+from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error, on_invalid
 from bessemer.http.metrics import Metrics
 from bessemer.http.middleware import Guard
 from bessemer.serve.dataplane import DataPlane
@@ -18,7 +19,12 @@ from bessemer.service.platform import Platform
 
 def api(platform: Platform, plane: DataPlane) -> FastAPI:
     """Return the application without its guard; a test walks its routes."""
-    handlers = {BessemerError: on_bessemer_error, HTTPException: on_http_error, Exception: on_bug}
+    handlers = {
+        RequestValidationError: on_invalid,
+        BessemerError: on_bessemer_error,
+        HTTPException: on_http_error,
+        Exception: on_bug,
+    }
     app = FastAPI(
         title="Bessemer",
         version=VERSION,

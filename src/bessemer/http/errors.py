@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -52,6 +53,15 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path}: {error.detail}."
     return JSONResponse(body(message, "RequestError"), error.status_code, error.headers)
+
+
+async def on_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Answer a parameter of the address that is not of its form."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    shown = repr(first.get("input"))[:80]
+    return JSONResponse(body(f"{place}: {first['msg']} (found {shown}).", "RequestError"), 400)
 
 
 async def on_bug(_: Request, error: Exception) -> JSONResponse:

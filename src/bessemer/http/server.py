@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bessemer.core.errors import OperatorError, PortTakenError
 from bessemer.core.records import NewKey
@@ -17,6 +19,34 @@ from bessemer.service.platform import Platform
 
 #: Seconds that requests in hand are given to finish after SIGTERM.
 DRAIN_SECONDS = 30
+#: Of request line and headers; a head that is longer is not answered.
+MOST_HEAD_BYTES = 65_536
+#: More connections at a time are answered with 503.
+MOST_CONNECTIONS = 1000
+
+
+class _Protocol(HttpToolsProtocol):
+    """Uvicorn's protocol with a bound on request line and headers, which it lacks."""
+
+    #: Bytes since the last message; none are counted while a body comes.
+    _unfinished: float = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and hang up on a head that does not end; nobody has shown a key yet."""
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """Begin to count anew: what follows is the body, which the guard bounds."""
+        super().on_headers_complete()
+        self._unfinished = -math.inf
+
+    def on_message_complete(self) -> None:
+        """Begin to count the next head."""
+        super().on_message_complete()
+        self._unfinished = 0
 
 
 class _Server(uvicorn.Server):
@@ -100,6 +130,8 @@ def serve(
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            http=_Protocol,
+            limit_concurrency=MOST_CONNECTIONS,
         )
         server = _Server(config)
         server.on_ready = lambda: announce(first)

@@ -51,9 +51,9 @@ def bootstrap(
 ) -> Measurement:
     """Return a statistic with its bootstrap interval (Efron 1979).
 
-    The percentiles of the draws are shifted by the draws' bias, that is their mean less the
-    value (Efron & Tibshirani 1993, ch. 10): a statistic that grows with noise, as calibration
-    error does, would else lie below its own interval.
+    The percentiles of the draws are shifted by twice the draws' bias, that is their mean less
+    the value (Efron & Tibshirani 1993, ch. 10): a statistic that grows with noise, as
+    calibration error does, has grown once in the value and once more in the draws.
 
     Args:
         name: What the measurement is called.
@@ -68,7 +68,8 @@ def bootstrap(
     values = [statistic(draws.integers(0, count, count)) for _ in range(resamples)]
     tail = (1 - confidence) / 2
     value = statistic(np.arange(count))
-    low, high = np.quantile(values, [tail, 1 - tail]) - np.mean(values) + value
+    bias = float(np.mean(values)) - value
+    low, high = np.quantile(values, [tail, 1 - tail]) - 2 * bias
     return Measurement(
         name=name,
         value=value,

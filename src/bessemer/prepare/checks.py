@@ -16,15 +16,22 @@ SHOWN = 10
 ROW = "row"
 
 
-def select(table: pa.Table, columns: Columns, extra: Iterable[str | None], where: str) -> pa.Table:
-    """Return the columns `row`, `id`, `text`, `label` and all others, checked to exist.
+def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str) -> pa.Table:
+    """Return the columns `row`, `id`, `text`, `label`, those of `extra`, and all others.
 
-    `row` is the number of the row in the source, from 1.
+    Args:
+        table: As the source gave it.
+        columns: Which column plays which role.
+        extra: Columns to be kept under another name as well, as {new name: name}.
+        where: The table's name, for messages.
+
+    Returns:
+        A table in which `row` is the number of the row in the source, from 1.
 
     Raises:
-        DataError: A column is missing; the message names the nearest.
+        DataError: A column is missing (the message names the nearest), or a cell holds NUL.
     """
-    wanted = [columns.text, columns.label, columns.id, *extra]
+    wanted = [columns.text, columns.label, columns.id, *extra.values()]
     for name in wanted:
         if name is not None and name not in table.column_names:
             close = nearest(name, table.column_names)
@@ -36,9 +43,17 @@ def select(table: pa.Table, columns: Columns, extra: Iterable[str | None], where
             )
     if table.num_rows == 0:
         raise DataError(f"{where} has no rows.", remedy="Give a table with labelled rows.")
+    for name in (columns.text, columns.label):
+        nul = pc.fill_null(pc.match_substring(table[name], "\0"), False)
+        if (row := pc.index(nul, True).as_py()) >= 0:
+            raise DataError(
+                f"{where}, row {row + 1}: the column {name!r} holds a NUL character.",
+                remedy="Remove it: the row is damaged.",
+            )
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
     ids = table[columns.id] if columns.id else pc.cast(numbers, pa.string())
     result = {ROW: numbers, "id": ids, "text": table[columns.text], "label": table[columns.label]}
+    result |= {new: table[name] for new, name in extra.items()}
     used = {columns.text, columns.label, columns.id}
     for name in table.column_names:
         if name not in used:

@@ -44,6 +44,8 @@ def locate(source: str, *, relative_to: Path, cache: Path) -> Path:
             f"data.source {source!r}: there is no file {path}.",
             remedy=f"Did you mean {close!r}?" if close else "Check the path and its folder.",
         )
+    if not os.access(path, os.R_OK):
+        raise DataError(f"data.source {source!r} may not be read.", remedy="Check its rights.")
     return path
 
 

@@ -57,15 +57,21 @@ def prepare(data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Pr
     tables: dict[str, pa.Table] = {}
     findings: list[Finding] = []
     for role, path in files.items():
-        extra = [data.split.group, data.split.column] if role == "source" else []
+        roles = {splits.GROUP: data.split.group, splits.SPLIT: data.split.column}
+        extra = {new: name for new, name in roles.items() if name and role == "source"}
         table = source_for(path)[1]().read(path, data)
         table = checks.select(table, data.columns, extra, str(path.name))
         tables[role], found = checks.mend(table, rules, str(path.name))
         findings += found
     result = _split(data, seed, tables)
-    findings += _leaks(result)
+    result = {name: _without_helpers(table) for name, table in result.items()}
     labels = splits.check(result, files["source"].name)
+    findings += _leaks(result)
     return Prepared(tables=result, labels=labels, findings=tuple(findings))
+
+
+def _without_helpers(table: pa.Table) -> pa.Table:
+    return table.drop_columns([n for n in (splits.GROUP, splits.SPLIT) if n in table.column_names])
 
 
 def _split(data: Data, seed: int, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
@@ -80,7 +86,7 @@ def _split(data: Data, seed: int, tables: dict[str, pa.Table]) -> dict[str, pa.T
     for offset, name in enumerate(("test", "validation")):
         share = getattr(data.split, name)
         if name not in result and isinstance(share, float):
-            rest, result[name] = splits.by_share(rest, share, data.split, seed + offset)
+            rest, result[name] = splits.by_share(rest, share, seed + offset)
     return {"train": rest, **result}
 
 
@@ -88,8 +94,6 @@ def _leaks(tables: dict[str, pa.Table]) -> list[Finding]:
     """Report texts of a later split that stand in an earlier one as well."""
     findings = []
     for position, name in enumerate(SPLITS[1:], start=1):
-        if name not in tables:
-            continue
         earlier = pa.concat_arrays(
             [chunk for split in SPLITS[:position] for chunk in tables[split]["text"].chunks]
         )

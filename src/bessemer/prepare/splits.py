@@ -2,54 +2,79 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter, defaultdict
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from bessemer.core.dataset import SPLITS
 from bessemer.core.errors import DataError
-from bessemer.core.project import Split
 
 LEAST = 2
+#: Columns that `checks.select` adds where the project names a group or a split column.
+GROUP, SPLIT = "split group", "split name"
 
 
 def by_column(table: pa.Table, column: str) -> dict[str, pa.Table]:
-    """Divide by a column that says train, validation or test.
+    """Divide by the column `SPLIT`, which says train, validation or test.
+
+    Args:
+        table: Rows as `checks.select` gives them.
+        column: The column's name in the source, for messages.
 
     Raises:
         DataError: The column holds another word.
     """
-    words = set(pc.unique(table[column]).to_pylist())
+    words = set(pc.unique(table[SPLIT]).to_pylist())
     if odd := sorted(str(word) for word in words - set(SPLITS)):
         raise DataError(
             f"The split column {column!r} holds {', '.join(map(repr, odd[:5]))}.",
             remedy=f"Allowed are {', '.join(SPLITS)}.",
         )
-    return {name: table.filter(pc.equal(table[column], name)) for name in SPLITS if name in words}
+    return {name: table.filter(pc.equal(table[SPLIT], name)) for name in SPLITS if name in words}
 
 
-def by_share(table: pa.Table, share: float, split: Split, seed: int) -> tuple[pa.Table, pa.Table]:
+def by_share(table: pa.Table, share: float, seed: int) -> tuple[pa.Table, pa.Table]:
     """Divide into (rest, part), where part holds about `share` of the rows.
 
-    Without a group column the part is stratified: of each label with n rows it gets
-    round(n × share), at least 1 when n ≥ 2. With one, whole groups go to the part, drawn at
-    random until the share is reached.
+    Without a column `GROUP` the part is stratified: of each label with n rows it gets
+    round(n × share), at least 1 when n ≥ 2. With one, whole groups go to the part until the
+    share is reached; a row without a group is a group of its own.
+
+    Who goes first is decided by a digest of seed and text (or group), not by position: when
+    rows are added, the others stay where they are, but for a few at the border. So a new model
+    is compared with the live one on rows that neither has learnt from.
     """
-    draws = np.random.default_rng(seed)
     chosen = np.zeros(table.num_rows, dtype=bool)
-    if split.group is not None:
-        groups = np.array(table[split.group].fill_null("").to_pylist(), dtype=object)
-        names, sizes = np.unique(groups, return_counts=True)
-        order = draws.permutation(len(names))
-        before = np.cumsum(sizes[order]) - sizes[order]
-        chosen = np.isin(groups, names[order[before < share * table.num_rows]])
+    if GROUP in table.column_names:
+        names = [name or f"row {row}" for name, row in zip(*_lists(table, GROUP), strict=True)]
+        sizes = Counter(names)
+        reached, part = 0, set()
+        for name in sorted(sizes, key=lambda name: _draw(seed, name)):
+            if reached >= share * table.num_rows:
+                break
+            part.add(name)
+            reached += sizes[name]
+        chosen = np.array([name in part for name in names])
     else:
-        labels = np.array(table["label"].to_pylist(), dtype=object)
-        for label in np.unique(labels):
-            rows = draws.permutation(np.flatnonzero(labels == label))
-            count = max(round(len(rows) * share), 1) if len(rows) >= LEAST else 0
-            chosen[rows[:count]] = True
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, label in enumerate(table["label"].to_pylist()):
+            rows[label].append(row)
+        draws = [_draw(seed, text) for text in table["text"].to_pylist()]
+        for members in rows.values():
+            count = max(round(len(members) * share), 1) if len(members) >= LEAST else 0
+            chosen[sorted(members, key=draws.__getitem__)[:count]] = True
     return table.filter(pa.array(~chosen)), table.filter(pa.array(chosen))
+
+
+def _lists(table: pa.Table, column: str) -> tuple[list[str | None], list[int]]:
+    return table[column].to_pylist(), table["row"].to_pylist()
+
+
+def _draw(seed: int, text: str) -> bytes:
+    return hashlib.sha256(f"{seed} {text}".encode()).digest()
 
 
 def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:

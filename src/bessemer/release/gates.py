@@ -25,15 +25,17 @@ class Rival:
     because: str = ""
 
 
-def parse(condition: Condition, metrics: Sequence[str]) -> tuple[str, Threshold | NotWorse]:
-    """Return a condition's subject and bound.
+def parse(
+    condition: Condition, metrics: Sequence[str], where: str = "gate: "
+) -> tuple[str, Threshold | NotWorse]:
+    """Return a condition's subject and bound; `where` begins a message.
 
     Raises:
         ProjectError: It is no condition; the message names the nearest.
     """
     if len(condition) != 1:
         raise ProjectError(
-            f"gate: {condition!r} is no condition.",
+            f"{where}{condition!r} is no condition.",
             remedy="Write one condition an entry, as `- accuracy: {at_least: 0.9}`.",
         )
     name, value = next(iter(condition.items()))
@@ -41,7 +43,7 @@ def parse(condition: Condition, metrics: Sequence[str]) -> tuple[str, Threshold 
     if name not in known:
         close = nearest(name, known)
         raise ProjectError(
-            f"gate: {name!r} is not measured by this task.",
+            f"{where}{name!r} is not measured by this task.",
             remedy=(f"Did you mean {close!r}? " if close else "") + f"Known: {', '.join(known)}.",
         )
     try:
@@ -51,7 +53,7 @@ def parse(condition: Condition, metrics: Sequence[str]) -> tuple[str, Threshold 
     except ValidationError as error:
         problem = error.errors()[0]
         raise ProjectError(
-            f"gate: {name}: {value!r}: {problem['msg']}.",
+            f"{where}{name}: {value!r}: {problem['msg']}.",
             remedy="Write `at_least` or `at_most` with a number, or `not_worse_than: live`.",
         ) from error
 

@@ -8,19 +8,21 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bessemer.billing.keys import authenticate
 from bessemer.core.clock import Clock
-from bessemer.core.errors import BessemerError, NotReadyError, RequestError, TooLargeError
+from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.serve.residents import Resident
 from bessemer.serve.routing import Routing, Served
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
+#: Seconds between attempts to load what could not be loaded.
+HEAL_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class DataPlane:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
         self._routing = Routing()
         self._draining = False
+        #: When the routes were last loaded, by the monotonic clock.
+        self._tried = 0.0
 
     @property
     def routing(self) -> Routing:
@@ -88,8 +92,14 @@ class DataPlane:
         is in memory, else broken.
         """
         snapshot = self._snapshot()
-        if snapshot is None or snapshot.version == self._routing.version:
+        now = time.monotonic()
+        heal = bool(self._routing.broken) and now - self._tried > HEAL_SECONDS
+        if snapshot is None or (snapshot.version == self._routing.version and not heal):
             return False
+        self._tried = now
+        # A revoked key must not live on while a release is loaded.
+        if self._routing.version >= 0:
+            self._routing = replace(self._routing, keys=snapshot.keys)
         loaded = {served.release: served for served in self._routing.served.values()}
         served: dict[str, Served] = {}
         broken: dict[str, str] = {}
@@ -99,7 +109,7 @@ class DataPlane:
                     resident = self._load(Path(state.bundle))
                     loaded[state.release] = Served(state.release, resident)
                 served[route] = loaded[state.release]
-            except BessemerError as error:
+            except Exception as error:  # one bad bundle must stop neither the others nor the keys
                 _log.error("route %s: %s could not be loaded: %s", route, state.release, error)
                 broken[route] = str(error)
                 if route in self._routing.served:
@@ -118,7 +128,7 @@ class DataPlane:
 
     def authenticate(self, authorization: str | None) -> tuple[str, KeyState]:
         """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
-        return authenticate(authorization, dict(self._routing.keys))
+        return authenticate(authorization, self._routing.keys)
 
     async def predict(self, route: str, key: str, texts: Sequence[str], top_k: int) -> Answer:
         """Return the answer to one request after it was written to the journal.

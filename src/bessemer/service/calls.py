@@ -26,25 +26,23 @@ def drain(home: Home) -> int:
     """
     count = 0
     with home.stages.lock("journal", "drain"):
-        for segment in _finished(home.root / FOLDER):
-            batch: list[bytes] = []
-            for line in journal.read(segment):
-                batch.append(line)
-                if len(batch) == BATCH:
-                    count += _insert(home, segment.name, batch)
-                    batch = []
-            count += _insert(home, segment.name, batch)
-            segment.unlink()
+        for segment in journal.segments(home.root / FOLDER):
+            with journal.finished(segment) as finished:
+                if finished:
+                    count += _drain(home, segment)
+                    segment.unlink()
     return count
 
 
-def _finished(root: Path) -> list[Path]:
-    """Return the segments nobody writes to: all but the newest one of each living process."""
-    newest: dict[str, Path] = {}
-    for segment in journal.segments(root):
-        if journal.writer_lives(segment):
-            newest[segment.name.split("-")[1]] = segment
-    return [segment for segment in journal.segments(root) if segment not in newest.values()]
+def _drain(home: Home, segment: Path) -> int:
+    count = 0
+    batch: list[bytes] = []
+    for line in journal.read(segment):
+        batch.append(line)
+        if len(batch) == BATCH:
+            count += _insert(home, segment.name, batch)
+            batch = []
+    return count + _insert(home, segment.name, batch)
 
 
 def _insert(home: Home, source: str, lines: list[bytes]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 
 from bessemer.core import folder
 from bessemer.core.errors import ConflictError, DataError
@@ -18,6 +20,7 @@ from bessemer.service.project_file import FILE
 TEXT_NAMES = ("text", "message", "sentence", "utterance", "body", "content", "question", "review")
 LABEL_NAMES = ("label", "category", "intent", "class", "target", "topic", "sentiment")
 ID_NAMES = ("id", "row_id", "uuid")
+DELIMITERS = (",", ";", "\t", "|")
 
 
 def init(table: Path, *, name: str, text: str, label: str) -> Path:
@@ -29,7 +32,8 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
             remedy="Edit it, or remove it first.",
         )
     path = locate(table.name, relative_to=table.parent, cache=table.parent)
-    rows = source_for(path)[1]().read(path, Data(source=table.name))
+    delimiter = _guess_delimiter(path)
+    rows = source_for(path)[1]().read(path, Data(source=table.name, delimiter=delimiter))
     named = {"text": text, "label": label}
     for role, column in named.items():
         if column and column not in rows.column_names:
@@ -40,7 +44,8 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
     text = text or _guess_text(rows, path)
     label = label or _guess_label(rows, path, text)
     row_id = next((c for c in rows.column_names if c.lower() in ID_NAMES), None)
-    columns = f"text: {text}, label: {label}" + (f", id: {row_id}" if row_id else "")
+    columns = f"text: {_yaml(text)}, label: {_yaml(label)}"
+    columns += f", id: {_yaml(row_id)}" if row_id else ""
     empty = any(_blank(rows[column]) for column in (text, label))
     slug = re.sub(r"[^a-z0-9]+", "-", (name or path.stem).lower()).strip("-")[:63] or "product"
     if name and slug != name:
@@ -53,10 +58,12 @@ name: {slug}
 task: text-classification
 base: minilm-l6
 data:
-  source: {path.name}
+  source: {_yaml(path.name)}
   columns: {{{columns}}}
   split: {{test: 0.2, validation: 0.1}}
 """
+    if delimiter != ",":
+        content += f"  delimiter: {json.dumps(delimiter)}\n"
     if empty:
         content += "prepare: {empty: drop}          # some rows have no text or no label\n"
     content += """train: {method: probe}          # full trains every layer: slower, often better
@@ -65,6 +72,21 @@ gate:
 """
     folder.atomic_file(target, content.encode())
     return target
+
+
+def _yaml(name: str) -> str:
+    """Return a name as YAML, quoted where it would else be read as something different."""
+    plain = re.fullmatch(r"[\w][\w ./-]*", name) and yaml.safe_load(name) == name
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+def _guess_delimiter(path: Path) -> str:
+    """Return what the first line of a csv file is divided by; a comma where nothing tells."""
+    if path.suffix.lower() != ".csv":
+        return ","
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline(100_000)
+    return max(DELIMITERS, key=first.count)
 
 
 def _blank(column: pa.ChunkedArray) -> int:

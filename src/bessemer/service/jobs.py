@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -67,7 +68,7 @@ class Jobs:
                         digest.update(chunk)
                         file.write(chunk)
                     file.flush()
-                    os.fsync(file.fileno())
+                    await asyncio.to_thread(os.fsync, file.fileno())
                 if digest.hexdigest() != sha256:
                     raise RequestError(
                         f"The bytes received have the SHA-256 {digest.hexdigest()}, not {sha256}.",
@@ -112,10 +113,18 @@ class Jobs:
         return record
 
     def reap(self) -> None:
-        """Collect processes that have ended, so that their runs do not seem to live on."""
+        """Collect processes that have ended, and close the records of those that could not."""
         for job in list(self._running):
-            if self._executor.status(job) != "running":
-                self._running.discard(job)
+            if self._executor.status(job) == "running":
+                continue
+            self._running.discard(job)
+            runs = Runs(self._home)
+            record = runs.show(job)
+            if record.state in ("running", "interrupted"):
+                told = self._executor.output(job).strip().rpartition("\n")[2]
+                error = f"Its process ended before its time. It said last: {told or 'nothing'}"
+                ended = {"state": "failed", "error": error, "ended_at": self._home.clock()}
+                runs.save(record.model_copy(update=ended))
 
     def close(self) -> None:
         """End every process that was begun here; their trainings go on when run again."""

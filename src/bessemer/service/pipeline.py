@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import time
@@ -55,7 +56,10 @@ class Pipeline:
     def train(self) -> Path:
         """Return the folder with the weights, made if need be."""
         self.prepare()
-        return self.stage("train", self._train)
+        output = self.stage("train", self._train)
+        # Checkpoints go only when what they led to is there, whole.
+        shutil.rmtree(self._work, ignore_errors=True)
+        return output
 
     def export(self) -> Path:
         """Return the folder with the graph that will serve, made if need be."""
@@ -66,6 +70,10 @@ class Pipeline:
         """Return the folder with the report on the test split, made if need be."""
         self.export()
         return self.stage("evaluate", self._evaluate)
+
+    @property
+    def _work(self) -> Path:
+        return self.home.root / "work" / f"train-{self.plan.keys['train']}"
 
     def stage(
         self, name: str, make: Callable[[Path], str], *, unsealed: tuple[str, ...] = ()
@@ -162,10 +170,8 @@ class Pipeline:
     def _train(self, target: Path) -> str:
         plan, train = self.plan, self.plan.project.train
         key = plan.keys["train"]
-        work = self.home.root / "work" / f"train-{key}"
         with needs("train"):
-            from safetensors.torch import save_file
-
+            from bessemer.train import checkpoints
             from bessemer.train.methods.base import METHODS, Batch, Lesson
 
             method = METHODS.load(train.method)
@@ -177,17 +183,16 @@ class Pipeline:
                 config=plan.base.config,
                 weights=plan.base.folder / resolve.WEIGHTS,
                 seed=plan.project.seed,
-                work=work,
+                work=self._work,
                 events=self.home.root / "tensorboard" / f"{plan.project.name}-{key[:12]}",
                 progress=self.watcher.step,
             )
-            with folder.storage_errors(work):
+            with folder.storage_errors(self._work):
                 learnt = method().learn(lesson, method.Options.model_validate(train.options))
-            save_file(learnt.head, target / HEAD)
+            checkpoints.write(target / HEAD, learnt.head)
             if learnt.encoder is not None:
-                save_file(learnt.encoder, target / ENCODER)
+                checkpoints.write(target / ENCODER, learnt.encoder)
         _write_json(target / NOTES, learnt.notes)
-        shutil.rmtree(work, ignore_errors=True)
         shown = {n: v for n, v in learnt.notes.items() if isinstance(v, (int, float))}
         return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in shown.items())
 
@@ -239,7 +244,10 @@ class Pipeline:
         engine = ENGINES.load(engine_name(exported["engine"]))(self.input("export") / GRAPH)
         token_ids, targets = self.examples("test")
         logits = answers(engine.run, token_ids, self.watcher.step, "evaluate")
-        np.save(target / LOGITS, logits)
+        # Through memory: numpy's own writing tells of a full disk without an error number.
+        buffer = io.BytesIO()
+        np.save(buffer, logits)
+        (target / LOGITS).write_bytes(buffer.getvalue())
         result = report(
             self.task,
             targets,

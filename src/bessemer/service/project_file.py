@@ -18,6 +18,8 @@ from bessemer.train.methods.base import METHODS
 
 FILE = "bessemer.yaml"
 MOST_BYTES = 1_000_000
+#: What a file may hold, aliases written out.
+MOST_DEPTH, MOST_NODES = 8, 10_000
 Path_ = tuple[str | int, ...]
 
 
@@ -58,7 +60,7 @@ def parse(text: str, folder: Path, where: str, *, uploads: dict[str, Path] | Non
     """Read the text of a project file; see `load` and `Loaded.uploads`."""
     try:
         node = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ProjectError(f"{where} is no YAML: {error}.", remedy="Mend that line.") from error
     if not isinstance(node, yaml.MappingNode):
         raise ProjectError(f"{where} holds no keys.", remedy="It begins with `name: <product>`.")
@@ -73,6 +75,11 @@ def parse(text: str, folder: Path, where: str, *, uploads: dict[str, Path] | Non
             "task", project.task, TASKS.names(), where=_at(where, lines, ("task",))
         )
     return Loaded(_with_options(project, lines, where), folder, lines, uploads)
+
+
+def at(loaded: Loaded, path: Path_) -> str:
+    """Return the beginning of a message about a key, as `line 7: gate: `."""
+    return f"{_at(FILE, loaded.lines, path)}{path[0]}: "
 
 
 def explain(loaded: Loaded) -> list[Setting]:
@@ -116,6 +123,11 @@ def _with_options(project: Project, lines: dict[Path_, int], where: str) -> Proj
 
 
 def _value(node: yaml.Node, path: Path_, lines: dict[Path_, int], where: str) -> Any:
+    if len(path) > MOST_DEPTH or len(lines) > MOST_NODES:
+        line = node.start_mark.line + 1
+        raise ProjectError(
+            f"{where}, line {line}: nested too deeply or too long.", remedy="Simplify it."
+        )
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, n), lines, where) for n, item in enumerate(node.value)]
@@ -129,8 +141,6 @@ def _value(node: yaml.Node, path: Path_, lines: dict[Path_, int], where: str) ->
                 f"{where}, line {line}: the key {key!r} stands there twice.",
                 remedy="Remove one of the two.",
             )
-        if len(path) > 8 or len(lines) > 10_000:
-            raise ProjectError(f"{where}, line {line}: nested too deeply.", remedy="Simplify it.")
         result[key] = _value(value_node, (*path, key), lines, where)
         lines[(*path, key)] = line
     return result
@@ -140,7 +150,7 @@ def _scalar(node: yaml.Node, where: str) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node, deep=True)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         line = node.start_mark.line + 1
         raise ProjectError(
             f"{where}, line {line}: {node.tag!r} is no plain value.",
@@ -169,7 +179,8 @@ def _translated(
     place = tuple(
         part
         for part in problem["loc"]
-        if not str(part).startswith(("float", "str", "function", "constrained"))
+        if not isinstance(part, str)
+        or not part.startswith(("float", "str", "function", "constrained"))
     )
     path = (*prefix, *place)
     at = _at(where, lines, path)

@@ -14,7 +14,7 @@ from bessemer.prepare.locate import PREFIX, locate
 from bessemer.prepare.runner import source_for
 from bessemer.pretrained.resolve import Base, known, resolve
 from bessemer.release import gates
-from bessemer.service.project_file import Loaded
+from bessemer.service.project_file import Loaded, at
 from bessemer.tasks.base import TASKS
 from bessemer.train.methods.base import METHODS
 
@@ -49,8 +49,9 @@ def plan(loaded: Loaded, cache: Path) -> Plan:
         UserError: Something named does not exist or is not allowed; nothing was computed.
     """
     project = loaded.project
-    for condition in project.gate:
-        gates.parse(condition, TASKS.load(project.task).metric_names)
+    for number, condition in enumerate(project.gate):
+        where = at(loaded, ("gate", number))
+        gates.parse(condition, TASKS.load(project.task).metric_names, where)
     _check_split(project)
     base = _base(loaded)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}

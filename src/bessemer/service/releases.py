@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -72,21 +71,15 @@ class Releases:
             )
         return path
 
-    def of_bundle(self, bundle: str) -> Release | None:
-        """Return the release with a bundle's digest, if it was registered."""
-        query = sa.select(tables.releases.c.record).where(tables.releases.c.bundle == bundle)
-        with self._home.database.begin() as connection:
-            row: Any = connection.execute(query).scalar()
-        return None if row is None else Release.model_validate(row)
-
     def register(
         self, project: str, run: str, bundle: str, report: Report, verdict: Verdict
     ) -> Release:
         """Give a finished bundle the project's next number; the same bundle keeps its own."""
-        if (known := self.of_bundle(bundle)) is not None:
-            return known
         table = tables.releases
+        known = sa.select(table.c.record).where(table.c.bundle == bundle)
         with self._home.database.begin() as connection:
+            if (found := connection.execute(known).scalar()) is not None:
+                return Release.model_validate(found)
             newest = sa.select(sa.func.max(table.c.number)).where(table.c.project == project)
             number = (connection.execute(newest).scalar() or 0) + 1
             release = Release(

@@ -52,6 +52,11 @@ def release(pipeline: Pipeline, run: str) -> tuple[Verdict, Release | None]:
     return verdict, releases.register(project.name, run, key, report, verdict)
 
 
+def judge_live(pipeline: Pipeline) -> Verdict:
+    """Return the gate's verdict against what is live now, however old the release is."""
+    return judge(pipeline.plan.project.gate, pipeline.report(), _rival(pipeline))
+
+
 def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
     """Write all files, answer again in a fresh process, seal and sign."""
     plan, project, exported = pipeline.plan, pipeline.plan.project, pipeline.exported()

@@ -108,6 +108,8 @@ def _walk(pipeline: Pipeline, until: Until, follower: _Follower) -> Run:
 
 def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
     """Put a release behind its route unless it was there before, perhaps rolled back since."""
+    from bessemer.service.releasing import judge_live
+
     route = pipeline.plan.project.route
     deployments = Deployments(pipeline.home)
     before = [d for d in deployments.list(route) if d.release == made.id]
@@ -115,6 +117,11 @@ def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
         live = before[0].live
         note = f"route {route} serves {made.id}" if live else f"{made.id} was taken from {route}"
         follower.ended("deploy", 0.0, reused=True, note=note)
+        return
+    verdict = judge_live(pipeline)
+    if not verdict.passed:
+        # It was judged before what is live now was there.
+        follower.keep(verdict=verdict)
         return
     deployments.deploy(made.id, route)
     follower.ended("deploy", 0.0, reused=False, note=f"route {route} serves {made.id}")

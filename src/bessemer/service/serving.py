@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from bessemer.core.errors import BessemerError
@@ -18,9 +19,9 @@ from bessemer.service.jobs import Jobs
 from bessemer.store.journal import Journal
 
 #: Seconds between two looks at the snapshot; changes must reach a server within 1 s.
-REFRESH_SECONDS = 0.25
-#: Looks between two drains of the journal.
-DRAIN_EVERY = 8
+FOLLOW_SECONDS = 0.25
+#: Seconds between two drains of the journal.
+DRAIN_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,13 @@ class Serving:
         self._jobs = jobs
         self._journal = Journal(home.root / calls.FOLDER)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="maintenance", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._repeat, args=chore, name=name, daemon=True)
+            for name, chore in {
+                "follow": (self._follow, FOLLOW_SECONDS),
+                "drain": (self._drain, DRAIN_SECONDS),
+            }.items()
+        ]
         self.plane = DataPlane(
             snapshot=lambda: snapshot.read(home.root),
             load=self._load,
@@ -46,17 +53,18 @@ class Serving:
         """Publish the snapshot, load what it names and follow it from now on."""
         snapshot.publish(self._home)
         self.plane.refresh()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish what is in hand, close the journal and drain it."""
         self.plane.close()
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._journal.rotate()
-        calls.drain(self._home)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
         self._journal.close()
+        calls.drain(self._home)
 
     def _load(self, bundle: Path) -> Resident:
         signing.verify(self._home, bundle)
@@ -66,18 +74,20 @@ class Serving:
         self._journal.append(call.model_dump_json().encode())
 
     def _follow(self) -> None:
-        """Do the chores; one that fails is tried again and never ends the serving."""
-        looks = 0
-        while not self._stop.wait(REFRESH_SECONDS):
-            looks += 1
+        self.plane.refresh()
+
+    def _drain(self) -> None:
+        self._journal.rotate()
+        calls.drain(self._home)
+        # A publisher may have died between its commit and its file.
+        snapshot.publish(self._home)
+        self._jobs.reap()
+
+    def _repeat(self, chore: Callable[[], None], seconds: float) -> None:
+        """Do a chore again and again; one that fails never ends the serving."""
+        while not self._stop.wait(seconds):
             try:
-                self.plane.refresh()
-                self._jobs.reap()
-                if looks % DRAIN_EVERY == 0:
-                    self._journal.rotate()
-                    calls.drain(self._home)
-                    # A publisher may have died between its commit and its file.
-                    snapshot.publish(self._home)
+                chore()
             except BessemerError as error:
                 _log.error("%s", error)
             except Exception:

@@ -56,7 +56,12 @@ def verify(home: Home, bundle: Path) -> tuple[str, int]:
 
     trusted: dict[str, ed25519.Ed25519PublicKey] = {}
     for path in sorted(_trusted(home).glob("*.pem")):
-        key = load_pem_public_key(path.read_bytes())
+        try:
+            key = load_pem_public_key(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise SignatureError(
+                f"{path} holds no public key: {error}.", remedy="Remove or restore it."
+            ) from error
         if isinstance(key, Ed25519PublicKey):
             trusted[signature.fingerprint(key)] = key
     return signature.verify(bundle, trusted)

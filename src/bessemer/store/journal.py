@@ -8,6 +8,8 @@ its answer never left.
 from __future__ import annotations
 
 import binascii
+import contextlib
+import fcntl
 import os
 import secrets
 import threading
@@ -29,7 +31,7 @@ class Journal:
         self._lock = threading.Lock()
         self._file = -1
         self._size = 0
-        #: Name of the segment being written; it is in no other process's hands.
+        #: Name of the segment being written; this process holds its lock.
         self.current = ""
         self._next()
 
@@ -62,12 +64,14 @@ class Journal:
                 self._next()
 
     def _next(self) -> None:
-        name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        """Begin a segment; it appears under its name only when it is locked already."""
+        name = f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
+        aside = self._root / f".{name}.partial"
         with folder.storage_errors(self._root / name):
             self._root.mkdir(parents=True, exist_ok=True)
-            file = os.open(
-                self._root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
-            )
+            file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            aside.rename(self._root / name)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self.current = file, 0, name
@@ -78,16 +82,24 @@ def segments(root: Path) -> list[Path]:
     return sorted(root.glob(f"*{SUFFIX}"))
 
 
-def writer_lives(segment: Path) -> bool:
-    """Return whether the process that began a segment still runs on this machine."""
-    process = int(segment.name.split("-")[1])
+@contextlib.contextmanager
+def finished(segment: Path) -> Iterator[bool]:
+    """Yield whether nobody writes to a segment any more, and keep it so inside the block.
+
+    The writer's lock is the operating system's: it ends with its process, kill -9 included.
+    """
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        file = segment.open("rb")
+    except FileNotFoundError:
+        yield False
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def read(segment: Path) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,13 @@ class Stages:
 
     @contextlib.contextmanager
     def make(self, stage: str, key: str, *, unsealed: tuple[str, ...] = ()) -> Iterator[Path]:
-        """Yield an empty folder that becomes the output when the block ends without an error."""
+        """Yield an empty folder that becomes the output when the block ends without an error.
+
+        The caller holds the output's lock, so what lies aside under its key was left by a
+        process that was killed.
+        """
+        for left in (self.root / stage).glob(f".{key}.*.partial"):
+            shutil.rmtree(left, ignore_errors=True)
         with folder.atomic_folder(self.path(stage, key), unsealed=unsealed) as aside:
             yield aside
 

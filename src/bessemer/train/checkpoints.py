@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bessemer.core import folder
-from bessemer.core.errors import CorruptError
+from bessemer.core.errors import CorruptError, StorageError
 
 TENSORS, STATE = "state.safetensors", "state.json"
 
@@ -30,19 +31,35 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint at `path`; after a crash the old or the new one is there, whole.
 
-    The new folder takes the other of two names, and only then is the old one removed.
+    The old folder is removed only when the new one is there.
 
     Raises:
         StorageError: The disk is full or refuses.
     """
     path.mkdir(parents=True, exist_ok=True)
-    name = f"step-{checkpoint.values['step']:09d}"
+    # A step that ends an epoch is saved twice; a name is never used again.
+    name = f"step-{checkpoint.values['step']:09d}-{checkpoint.values['epoch']:05d}"
     with folder.atomic_folder(path / name) as aside:
-        save_file({k: v.contiguous() for k, v in checkpoint.tensors.items()}, aside / TENSORS)
+        write(aside / TENSORS, checkpoint.tensors)
         (aside / STATE).write_text(json.dumps(checkpoint.values), encoding="utf-8")
     for other in path.iterdir():
         if other.name != name:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        StorageError: The disk is full or refuses.
+    """
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        raise StorageError(
+            f"{path} could not be written: {error}.",
+            remedy="Free some space and run the same command again; finished stages are kept.",
+        ) from error
 
 
 def load(path: Path) -> Checkpoint | None:

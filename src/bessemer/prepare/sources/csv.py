@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,9 +24,9 @@ class Csv(Source):
         """Read the file; see `Source.read`."""
         delimiter = "\t" if path.suffix == ".tsv" and data.delimiter == "," else data.delimiter
         csv.field_size_limit(MOST_CELL_BYTES)
-        reader = csv.reader(
-            decoded(path, data.encoding).splitlines(keepends=True), delimiter=delimiter, strict=True
-        )
+        # Not splitlines(): a cell may hold U+2028 and its like.
+        lines = io.StringIO(decoded(path, data.encoding), newline="")
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         rows: list[list[str]] = []
         try:
             header = next(reader, [])

@@ -49,4 +49,12 @@ def _cell(path: Path, line: int, key: str, cell: object) -> str | None:
             f"{path}, line {line}: {key!r} holds {str(cell)[:40]!r}….",
             remedy=f"A value is a string or a number of at most {MOST_CELL_BYTES:,} bytes.",
         )
-    return None if cell is None else str(cell)
+    text = None if cell is None else str(cell)
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}, line {line}: {key!r} holds half a character (a lone surrogate).",
+            remedy="Write whole Unicode characters.",
+        ) from error
+    return text

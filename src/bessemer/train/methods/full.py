@@ -33,7 +33,7 @@ class FullOptions(Block):
 
 
 class Full(Method):
-    """AdamW on all layers, their average kept, early stopping on the log-loss of the validation split."""
+    """AdamW on all layers, their running average kept, early stopping on validation."""
 
     version = 1
     Options = FullOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ TOLERANCE = 1e-5
 Head = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
+Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class ProbeOptions(Block):
     """Options of `probe`."""
 
-    strengths: tuple[float, ...] = Field(
+    strengths: tuple[Strength, ...] = Field(
         (1.0, 5.0, 20.0, 80.0),
         min_length=1,
         description="Inverse regularisation strengths to choose from, on the validation split.",
