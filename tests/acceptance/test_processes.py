@@ -204,6 +204,12 @@ def test_a_server_from_cold_to_sigterm(finished: Path, tmp_path: Path) -> None:
         assert again.stop() == 0
 
 
+def send_for_long(caller: socket.socket) -> None:
+    for _ in range(1000):
+        caller.sendall(b"a" * 4096)
+        time.sleep(0.001)
+
+
 def test_a_head_that_does_not_end_is_hung_up_on(finished: Path, tmp_path: Path) -> None:
     home = copy_home(finished / "home", tmp_path / "home")
     with Server(home) as server:
@@ -211,9 +217,7 @@ def test_a_head_that_does_not_end_is_hung_up_on(finished: Path, tmp_path: Path) 
         with socket.create_connection((address[0], int(address[1])), timeout=10) as caller:
             caller.sendall(b"GET /v2 HTTP/1.1\r\nX-Long: ")
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
-                for _ in range(1000):
-                    caller.sendall(b"a" * 4096)
-                    time.sleep(0.001)
+                send_for_long(caller)
         assert httpx.get(f"{server.url}/v2").status_code == 401
         # A long body is no long head: the guard answers it.
         headers = {"Authorization": f"Bearer {server.told['key']}"}

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from bessemer.core.errors import CorruptError
+from bessemer.core.errors import CorruptError, needs
 from bessemer.engines.base import Engine
 
 
@@ -23,6 +22,9 @@ class OnnxEngine(Engine):
     version = 1
 
     def __init__(self, graph: Path) -> None:
+        with needs("serve"):
+            import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
