@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bessemer.core.errors import StorageError
 from bessemer.measures.calibration import probabilities
+from bessemer.train import checkpoints
 from bessemer.train.batching import length_buckets
 from bessemer.train.methods.probe import ProbeOptions, fit
 
@@ -55,3 +62,16 @@ def test_the_fit_learns_and_chooses_on_validation(classes: int) -> None:
     losses = {float(c): found["log_loss"] for c, found in notes["validation"].items()}
     assert notes["strength"] == min(losses, key=losses.__getitem__)
     assert len(told) == len(ProbeOptions().strengths)
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_told_of(tmp_path: Path) -> None:
+    """A real limit of the operating system; the library's error is of a kind of its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"weights could not be written"):
+            checkpoints.write(tmp_path / "weights", {"weight": torch.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
