@@ -46,7 +46,7 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
     key = platform.keys.create("bench")
     rounds = []
     with _served(platform) as (url, resident):
-        wanted = resident.decode(resident.logits(texts), 1)
+        wanted = resident.decode(resident.encode(texts), resident.logits(texts), 1)
         _over_http(url, key.secret, texts[:500])
         for _ in range(ROUNDS):
             raw = _raw_loop(resident, texts)
@@ -103,8 +103,8 @@ def _served(platform: Platform) -> Iterator[tuple[str, Resident]]:
 
 def _raw_loop(resident: Resident, texts: list[str]) -> dict[str, float]:
     """Run the engine over token ids that are ready, on as many threads as the server has."""
-    token_ids = resident.encode(texts)
-    chunks = [token_ids[start : start + CHUNK] for start in range(0, len(token_ids), CHUNK)]
+    rows = resident.encode(texts).features
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     began, cpu = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(resident.engine.run, chunks))

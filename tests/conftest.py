@@ -90,6 +90,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a base of two layers with random weights."""
+    from tests.families import tiny_base
+
+    place = shared_folder(tmp_path_factory) / "tiny"
+    with locked(place.with_suffix(".lock"), fcntl.LOCK_EX):
+        return place if place.exists() else tiny_base(place)
+
+
 @pytest.fixture
 def home(finished: Path, tmp_path: Path) -> Path:
     """Return a copy of the finished home that a test may change."""

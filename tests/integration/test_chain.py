@@ -29,6 +29,7 @@ from bessemer.core.errors import (
 from bessemer.core.progress import Step, Watcher
 from bessemer.pretrained.resolve import resolve
 from bessemer.serve import residents
+from bessemer.service.pipeline import read_logits
 from bessemer.service.platform import Platform
 
 
@@ -83,9 +84,11 @@ def test_what_is_reported_is_what_is_served(platform: Platform) -> None:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(prepared / "test.parquet")
-    served = resident.logits(rows["text"].to_pylist())
-    assert served.tobytes() == np.load(evaluated / "logits.npy").tobytes()
-    answers = [row[0]["label"] for row in resident.decode(served, 1)]
+    encoded = resident.encode(rows["text"].to_pylist())
+    served = resident.engine.run(encoded.features)
+    kept = read_logits(evaluated / "logits.npz")
+    assert [row.tobytes() for row in served] == [row.tobytes() for row in kept]
+    answers = [row[0]["label"] for row in resident.decode(encoded, served, 1)]
     right = np.mean(np.array(answers) == np.array(rows["label"].to_pylist()))
     assert release.report.metrics["accuracy"].value == pytest.approx(right)
     assert run.report == release.report

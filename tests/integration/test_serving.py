@@ -85,7 +85,7 @@ def test_predictions_are_the_bundles(shared: Server) -> None:
     texts = [text for text, _ in small_rows()[:5]]
     platform = shared.platform
     resident = residents.load(platform.releases.bundle(platform.releases.show("small")))
-    wanted = resident.decode(resident.logits(texts), 4)
+    wanted = resident.decode(resident.encode(texts), resident.logits(texts), 4)
     one = shared.predict({"inputs": texts[0]})
     assert one.status_code == 200
     assert one.json() == wanted[0][:1]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from bessemer.core.errors import ProjectError
-from bessemer.core.project import Evaluate
+from bessemer.core.project import Evaluate, Labels
 from bessemer.core.report import Measurement, Report
 from bessemer.evaluate.report import difference
 from bessemer.release.gates import Rival, judge, parse
+from bessemer.tasks.text_classification import TextClassification
 
 METRICS = ["accuracy", "calibration_error"]
 
@@ -20,8 +21,8 @@ def report(low: float, value: float, high: float) -> Report:
         for name in METRICS
     }
     return Report(
-        split="test", confidence=0.95, engine="onnx-int8", metrics=measured, classes=(),
-        confusions=(),
+        split="test", confidence=0.95, engine="onnx-int8", headline="accuracy", metrics=measured,
+        classes=(), confusions=(),
     )  # fmt: skip
 
 
@@ -58,7 +59,11 @@ def test_against_a_rival(gain: float, passed: bool) -> None:
     ours, theirs = rows % 10 != 0, rows % 10 != 1
     if gain:
         ours = ours & (rows % 10 != 2)
-    measured = difference(ours, theirs, Evaluate(resamples=200), 0)
+    sides = [[frozenset(["a" if right else "b"]) for right in side] for side in (ours, theirs)]
+    actual = [frozenset(["a"])] * 1000
+    task = TextClassification(Labels(), ("a", "b"))
+    measured = difference(task, actual, *sides, Evaluate(resamples=200), 0)
+    assert measured.name == "accuracy_difference"
     assert measured.value == pytest.approx(gain)
     condition = {"not_worse_than": {"than": "live", "margin": 0.05}}
     verdict = judge([condition], report(0.8, 0.9, 0.95), Rival("small@1", measured))

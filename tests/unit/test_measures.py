@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score
 
+from bessemer.measures.answers import by_label, tally
 from bessemer.measures.calibration import (
     calibration_error,
     fit_temperature,
     log_loss,
     probabilities,
 )
-from bessemer.measures.classification import by_class, confusions, macro_f1
+from bessemer.measures.classification import confusions, macro_f1
 from bessemer.measures.intervals import bootstrap, wilson
 
 
@@ -56,7 +57,10 @@ def test_macro_f1_and_precision_are_scikit_learns() -> None:
         f1_score(actual, predicted, average="macro")
     )
     labels = [f"label {n}" for n in range(6)]
-    reports = by_class(actual, predicted, labels, 0.95)
+    counts = tally(
+        *([frozenset([labels[n]]) for n in part] for part in (actual, predicted)), labels
+    )
+    reports = by_label(counts, labels, 0.95)
     wanted = precision_score(actual, predicted, average=None)
     assert [r.precision.value for r in reports[:5]] == pytest.approx(list(wanted))
     assert reports[5].precision is None

@@ -12,6 +12,7 @@ import pytest
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare.runner import Prepared, prepare
+from bessemer.tasks.text_classification import TextClassification
 
 GOOD = [(f"word{n} and more", "a" if n % 2 else "b") for n in range(40)]
 
@@ -25,7 +26,8 @@ def written(folder: Path, rows: list[tuple[str, ...]], header: str = "text,label
 
 def prepared(path: Path, data: dict | None = None, rules: dict | None = None) -> Prepared:
     settings = Data.model_validate({"source": path.name, **(data or {})})
-    return prepare(settings, Prepare.model_validate(rules or {}), 0, {"source": path})
+    task = TextClassification(settings.labels)
+    return prepare(task, settings, Prepare.model_validate(rules or {}), 0, {"source": path})
 
 
 def test_stratified_shares(tmp_path: Path) -> None:

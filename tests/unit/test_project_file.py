@@ -18,7 +18,7 @@ def parsed(text: str):
 
 def test_defaults_are_filled_in_and_explained() -> None:
     loaded = parsed(MINIMAL + "seed: 7\n")
-    assert loaded.project.train.options["strengths"] == (1.0, 5.0, 20.0, 80.0)
+    assert loaded.project.train.options == {"strengths": None, "class_weight": "none"}
     settings = {setting.key: setting for setting in explain(loaded)}
     assert settings["seed"].origin == "line 3"
     assert settings["data.split.test"].origin == "default"
@@ -63,7 +63,9 @@ def test_what_is_wrong_is_refused_with_its_place(name: str) -> None:
 
 
 def test_an_unknown_method_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"line 3: .*'prob'.*'probe'.*full, probe"):
+    with pytest.raises(
+        UnknownNameError, match=r"line 3: .*'prob'.*few-shot, full, lora, probe"
+    ):
         parsed(MINIMAL + "train: {method: prob}")
     with pytest.raises(UnknownNameError, match="text-classification"):
         parsed(MINIMAL + "task: text-clasification")

@@ -16,7 +16,7 @@ from bessemer.core.errors import StorageError
 from bessemer.measures.calibration import probabilities
 from bessemer.train import checkpoints
 from bessemer.train.batching import length_buckets
-from bessemer.train.methods.probe import ProbeOptions, fit
+from bessemer.train.methods.probe import UNIT, choose
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=300), st.integers(1, 40))
@@ -53,15 +53,20 @@ def test_the_fit_learns_and_chooses_on_validation(classes: int) -> None:
 
     train, validation = sample(400), sample(200)
     told: list[str] = []
-    weights, biases, notes = fit(
-        *train, *validation, ProbeOptions(), lambda step: told.append(step.note)
+    (weights, biases), notes = choose(
+        train,
+        validation,
+        classes,
+        UNIT,
+        balanced=False,
+        progress=lambda step: told.append(step.note),
     )
     assert weights.shape == (classes, 16)
     chances = probabilities(validation[0] @ weights.T + biases)
     assert (chances.argmax(axis=1) == validation[1]).mean() > 0.9
-    losses = {float(c): found["log_loss"] for c, found in notes["validation"].items()}
+    losses = {float(c): loss for c, loss in notes["validation"].items()}
     assert notes["strength"] == min(losses, key=losses.__getitem__)
-    assert len(told) == len(ProbeOptions().strengths)
+    assert len(told) == len(UNIT)
 
 
 def test_weights_that_do_not_fit_on_the_disk_are_told_of(tmp_path: Path) -> None:

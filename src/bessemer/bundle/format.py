@@ -4,6 +4,8 @@ bundle.json           what is needed to compute an answer (class Contents)
 model.onnx            the graph that serves: token ids to logits
 encoder.safetensors   the weights, for further training
 head.safetensors
+adapter.safetensors   where the encoder is the base plus a LoRA adapter: the adapter by itself,
+adapter_config.json   and its configuration, as peft reads them
 config.json           the encoder's configuration, allow-listed keys only
 tokenizer.json
 report.json           what it is worth, with intervals
@@ -23,6 +25,7 @@ from pydantic import ValidationError
 
 from bessemer.core import folder
 from bessemer.core.errors import CorruptError
+from bessemer.core.project import Labels
 from bessemer.core.record import Record
 from bessemer.core.records import Pretrained
 
@@ -45,11 +48,13 @@ class Contents(Record):
     #: Engine with its precision, as `onnx-int8`.
     engine: str
     labels: tuple[str, ...]
+    #: What the project says about its labels.
+    label_rules: Labels
     max_length: int
-    #: Divides the logits before softmax; learnt on the validation split.
-    temperature: float
-    #: Accuracy on the validation split by engine, the checked fall-back's evidence.
-    validation_accuracy: dict[str, float]
+    #: Learnt on the validation split: "temperature", which divides the logits, and others.
+    calibration: dict[str, float]
+    #: The headline metric on the validation split by engine, the checked fall-back's evidence.
+    validation_score: dict[str, float]
 
 
 def read(path: Path) -> Contents:

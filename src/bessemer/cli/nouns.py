@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, show
-from bessemer.core.records import Deployment, Key, Release
+from bessemer.core.records import Deployment, Key
+from bessemer.core.report import Report
 
 app = typer.Typer(rich_markup_mode=None)
 runs = typer.Typer(help="List and show runs.")
@@ -48,12 +49,11 @@ def list_runs(
     found = platform(home).runs.list(project)
     rows = []
     for run in found:
-        best = run.report.metrics.get("accuracy") if run.report else None
-        accuracy = f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]" if best else ""
+        best = _headline(run.report) if run.report else ""
         rows.append(
-            (run.id, run.project, run.state, _time(run.started_at), accuracy, run.release or "")
+            (run.id, run.project, run.state, _time(run.started_at), best, run.release or "")
         )
-    columns = ("run", "project", "state", "started", "accuracy", "release")
+    columns = ("run", "project", "state", "started", "result", "release")
     show(found, as_json, lambda: _table(columns, rows, "no runs yet: bessemer run"))
 
 
@@ -84,14 +84,14 @@ def list_releases(
 ) -> None:
     """List releases, newest first."""
     found = platform(home).releases.list(project)
-    rows = [(r.id, r.state, _time(r.created_at), _accuracy(r), r.run) for r in found]
-    columns = ("release", "state", "made", "accuracy", "run")
+    rows = [(r.id, r.state, _time(r.created_at), _headline(r.report), r.run) for r in found]
+    columns = ("release", "state", "made", "result", "run")
     show(found, as_json, lambda: _table(columns, rows, "no releases yet: bessemer run"))
 
 
-def _accuracy(release: Release) -> str:
-    best = release.report.metrics["accuracy"]
-    return f"{best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"
+def _headline(report: Report) -> str:
+    best = report.metrics[report.headline]
+    return f"{best.name} {best.value:.4f} [{best.low:.4f}, {best.high:.4f}]"
 
 
 @releases.command("show")

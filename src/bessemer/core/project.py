@@ -39,11 +39,39 @@ class Split(Block):
     )
 
 
+class Labels(Block):
+    """What the cells of the label column mean."""
+
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=8,
+        description="Stands between the labels of a text that has several; each label is then"
+        " decided by itself.",
+    )
+    out_of_scope: str | None = Field(
+        None,
+        min_length=1,
+        description="Label of the rows that fit none of the others; such texts are answered"
+        " with it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Labels:
+        if self.separator is not None and self.out_of_scope is not None:
+            raise ValueError(
+                "separator and out_of_scope exclude each other: a text with several"
+                " labels may have none"
+            )
+        return self
+
+
 class Data(Block):
     """Where the rows come from."""
 
     source: str = Field(description="A csv, jsonl or parquet file, or public:<set>/<file>.")
     columns: Columns = Field(default_factory=Columns)
+    labels: Labels = Field(default_factory=Labels)
     split: Split = Field(default_factory=Split)
     licence: str | None = Field(None, description="SPDX name of the data's licence.")
     delimiter: str = Field(",", min_length=1, max_length=1, description="Of a csv file.")
@@ -62,6 +90,11 @@ class Prepare(Block):
     labels: Literal["error", "join"] = Field(
         "error", description="Labels that differ in case or blanks only: stop, or make them one."
     )
+    misread: Literal["error", "drop"] = Field(
+        "error",
+        description="Rows whose label says nothing that fits the text, as a span that ends in the"
+        " middle of a word.",
+    )
 
 
 class Train(BaseModel):
@@ -74,9 +107,13 @@ class Train(BaseModel):
         128, ge=8, le=512, description="Tokens of a text that are read; the rest is cut."
     )
 
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where gradients are computed; auto takes a graphics card if there is."
+    )
+
     @property
     def options(self) -> dict[str, Any]:
-        """Return what stands beside `method` and `max_length`."""
+        """Return what stands beside `method`, `max_length` and `device`."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -118,6 +155,11 @@ class Serve(Block):
     )
     max_loss: float = Field(
         0.003, ge=0, lt=1, description="Validation accuracy that int8 may lose against fp32."
+    )
+    refuse: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="Share of the texts with a known label that may be answered with none of the"
+        " labels; sets the threshold. Without it 0.01, if data.labels.out_of_scope is set.",
     )
     route: Slug | None = Field(None, description="Name in the address; else the project's name.")
 

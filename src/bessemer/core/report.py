@@ -47,6 +47,8 @@ class Report(Record):
     split: str
     confidence: float
     engine: str
+    #: The metric by which models of this task are compared.
+    headline: str
     metrics: dict[str, Measurement]
     classes: tuple[ClassReport, ...]
     confusions: tuple[Confusion, ...]

@@ -1,4 +1,4 @@
-"""The contract of an inference engine: token ids in, logits out, nothing else."""
+"""The contract of an inference engine: features in, logits out, nothing else."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bessemer.core.catalogue import Catalogue
+from bessemer.tasks.base import Features, Logits
 
 
 class Engine(ABC):
@@ -28,8 +26,8 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return logits, shape [len(token_ids), labels], in the order of the rows.
+    def run(self, features: Sequence[Features]) -> list[Logits]:
+        """Return the logits of each row, in their order: [outputs], or [length, outputs].
 
         A row's answer must not depend on the other rows of the call.
         """

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bessemer.core.errors import CorruptError, needs
 from bessemer.engines.base import Engine
+from bessemer.tasks.base import Features, Logits
 
 
 class OnnxEngine(Engine):
@@ -37,16 +37,12 @@ class OnnxEngine(Engine):
         except Exception as error:  # the runtime's errors share no public base
             raise CorruptError(f"{graph} cannot be loaded: {error}.") from error
 
-    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return logits, shape [rows, labels]."""
-        rows = [
+    def run(self, features: Sequence[Features]) -> list[Logits]:
+        """Return the logits of each row; see `Engine.run`."""
+        return [
             self._session.run(
                 ["logits"],
-                {
-                    "input_ids": np.array([ids], dtype=np.int64),
-                    "attention_mask": np.ones((1, len(ids)), dtype=np.int64),
-                },
+                {"input_ids": row[None], "attention_mask": np.ones((1, len(row)), np.int64)},
             )[0][0]
-            for ids in token_ids
+            for row in features
         ]
-        return np.stack(rows)

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bessemer.core.progress import Progress, Step
-from bessemer.tasks.base import TokenIds
+from bessemer.tasks.base import Features, Logits
 
 CHUNK = 64
 
 
 def answers(
-    run: Callable[[TokenIds], NDArray[np.float32]],
-    token_ids: TokenIds,
+    run: Callable[[Sequence[Features]], list[Logits]],
+    features: Sequence[Features],
     progress: Progress,
     what: str,
-) -> NDArray[np.float32]:
-    """Return logits, shape [n, labels], in the order of `token_ids`.
+) -> list[Logits]:
+    """Return the logits of each text, in the order of `features`.
 
     Args:
         run: The engine's; it is called from as many threads as there are cores.
-        token_ids: At least one row.
+        features: At least one row.
         progress: Is told after every chunk.
         what: What the watcher is told is being done.
     """
-    chunks = [token_ids[start : start + CHUNK] for start in range(0, len(token_ids), CHUNK)]
-    results: list[NDArray[np.float32]] = []
+    chunks = [features[start : start + CHUNK] for start in range(0, len(features), CHUNK)]
+    results: list[Logits] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = 0
         for part in pool.map(run, chunks):
-            results.append(part)
-            done += len(part)
-            progress(Step(what, done, len(token_ids), "texts"))
-    return np.concatenate(results)
+            results += part
+            progress(Step(what, len(results), len(features), "texts"))
+    return results

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
 from bessemer.core.project import Evaluate
 from bessemer.core.report import Measurement, Report
+from bessemer.measures.answers import resampled, tally
 from bessemer.measures.intervals import bootstrap
-from bessemer.tasks.base import Task
+from bessemer.tasks.base import Answers, Calibration, Encoded, Logits, Sampling, Task
 
 
 def report(
     task: Task,
-    targets: NDArray[np.int64],
-    logits: NDArray[np.float32],
-    labels: tuple[str, ...],
+    actual: Sequence[Answers],
+    encoded: Encoded,
+    logits: Sequence[Logits],
     settings: Evaluate,
     *,
-    temperature: float,
+    calibration: Calibration,
     engine: str,
     seed: int,
 ) -> Report:
@@ -26,27 +28,21 @@ def report(
 
     Args:
         task: Which decides what is measured.
-        targets: Class numbers, shape [n].
-        logits: Of the engine that will serve, shape [n, labels].
-        labels: In the order of the logits' columns.
+        actual: What is right for each text.
+        encoded: The texts.
+        logits: Of the engine that will serve, one array a text.
         settings: Coverage and resamples.
-        temperature: As it will be served.
+        calibration: As it will be served.
         engine: Its name, for the record.
         seed: Of the bootstrap.
     """
-    metrics, classes, confusions = task.metrics(
-        targets,
-        logits,
-        labels,
-        temperature=temperature,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=seed,
-    )
+    sampling = Sampling(settings.confidence, settings.resamples, seed)
+    metrics, classes, confusions = task.judge(actual, encoded, logits, calibration, sampling)
     return Report(
         split="test",
         confidence=settings.confidence,
         engine=engine,
+        headline=task.metric_names[0],
         metrics=metrics,
         classes=tuple(classes),
         confusions=tuple(confusions),
@@ -54,21 +50,28 @@ def report(
 
 
 def difference(
-    correct: NDArray[np.bool_], other: NDArray[np.bool_], settings: Evaluate, seed: int
+    task: Task,
+    actual: Sequence[Answers],
+    ours: Sequence[Answers],
+    theirs: Sequence[Answers],
+    settings: Evaluate,
+    seed: int,
 ) -> Measurement:
-    """Return the accuracy of one model less another's on the same rows, paired bootstrap.
+    """Return the headline metric of one model less another's on the same rows, paired bootstrap.
 
     Args:
-        correct: Whether the new model was right, shape [n].
-        other: Whether the other was, same rows.
+        task: Which says what the headline metric is.
+        actual: What is right for each text.
+        ours: What the new model answers.
+        theirs: What the other one does.
         settings: Coverage and resamples.
         seed: Of the bootstrap.
     """
-    gain = correct.astype(np.float64) - other.astype(np.float64)
+    counts = np.stack([tally(actual, ours), tally(actual, theirs)], axis=1)
     return bootstrap(
-        "accuracy_difference",
-        lambda rows: float(gain[rows].mean()),
-        len(gain),
+        f"{task.metric_names[0]}_difference",
+        resampled(counts, lambda both: task.score(both[0]) - task.score(both[1])),
+        len(counts),
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=seed,

@@ -37,22 +37,23 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
 
     @router.post("/predict/{route}", name="predict")
     async def predict(route: str, request: Request) -> JSONResponse:
-        """Answer each text with its most probable labels.
+        """Answer each text with its most probable labels, or with the entities in it.
 
-        One text gives `[{"label", "score"}, …]`. Several give one object a text, or with
-        `top_k` one list a text.
+        One text gives `[{"label", "score"}, …]`. Several give one object a text where each has
+        one label, else, or with `top_k`, one list a text.
         """
         with metrics.watch(route):
             body = await parse(request, Prediction)
             texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-            top_k = body.top_k or body.parameters.top_k or 0
+            given = body.parameters
+            asked = body.top_k is not None or "top_k" in given.model_fields_set
+            top_k = (body.top_k or given.top_k or 0) if asked else None
             answer = await plane.predict(route, request.state.key, texts, top_k)
         metrics.texts.labels(route).inc(len(texts))
-        asked = body.top_k is not None or "top_k" in body.parameters.model_fields_set
         result: list[Any] = answer.predictions
         if isinstance(body.inputs, str):
             result = answer.predictions[0]
-        elif not asked:
+        elif not asked and plane.routing.route(route).resident.task.answers_once:
             result = [best[0] for best in answer.predictions]
         return JSONResponse(result, headers=headers(answer))
 

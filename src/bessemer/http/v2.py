@@ -75,49 +75,37 @@ def _models(router: APIRouter, plane: DataPlane, metrics: Metrics) -> None:
         """Describe a route's tensors."""
         served = plane.routing.route(model)
         contents = served.resident.contents
-        count = len(contents.labels)
         return {
             "name": model,
             "versions": [served.release],
             "platform": contents.engine,
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
-            "outputs": [
-                {"name": "label", "datatype": "BYTES", "shape": [-1]},
-                {"name": "score", "datatype": "FP64", "shape": [-1]},
-                {"name": "probabilities", "datatype": "FP64", "shape": [-1, count]},
-            ],
+            "outputs": served.resident.task.describe(),
             "parameters": {"labels": list(contents.labels), "task": contents.task},
         }
 
     @router.post("/models/{model}/infer", name="v2.infer")
     async def infer(model: str, request: Request) -> JSONResponse:
-        """Answer a tensor of texts with labels, scores and all probabilities."""
+        """Answer a tensor of texts with the tensors that the model's metadata names."""
         with metrics.watch(model):
             body = await parse(request, Inference)
-            texts, wanted = _texts(body), _wanted(body)
-            answer = await plane.predict(model, request.state.key, texts, 0)
+            texts = _texts(body)
+            described = plane.routing.route(model).resident.task.describe()
+            wanted = _wanted(body, described)
+            answer = await plane.predict(model, request.state.key, texts, None, tensors=True)
         metrics.texts.labels(model).inc(len(texts))
-        return JSONResponse(_answered(model, body, wanted, answer), headers=headers(answer))
+        told = _answered(model, body, wanted, answer, len(texts))
+        return JSONResponse(told, headers=headers(answer))
 
 
-def _answered(model: str, body: Inference, wanted: list[str], answer: Answer) -> dict[str, Any]:
+def _answered(
+    model: str, body: Inference, wanted: list[dict[str, Any]], answer: Answer, count: int
+) -> dict[str, Any]:
     """Return the answer as tensors."""
-    best = [prediction[0] for prediction in answer.predictions]
-    order = {label: number for number, label in enumerate(answer.labels)}
-    count = len(best)
-    chances = [0.0] * (count * len(order))
-    for row, prediction in enumerate(answer.predictions):
-        for one in prediction:
-            chances[row * len(order) + order[one["label"]]] = one["score"]
-    tensors = {
-        "label": ("BYTES", [count], [one["label"] for one in best]),
-        "score": ("FP64", [count], [one["score"] for one in best]),
-        "probabilities": ("FP64", [count, len(order)], chances),
-    }
-    outputs = []
-    for name in wanted:
-        datatype, shape, data = tensors[name]
-        outputs.append({"name": name, "datatype": datatype, "shape": shape, "data": data})
+    outputs = [
+        {**tensor, "shape": [count, *tensor["shape"][1:]], "data": answer.tensors[tensor["name"]]}
+        for tensor in wanted
+    ]
     return {
         "model_name": model,
         "model_version": answer.release,
@@ -143,9 +131,10 @@ def _texts(body: Inference) -> list[str]:
     return list(tensor.data)
 
 
-def _wanted(body: Inference) -> list[str]:
-    known = ["label", "score", "probabilities"]
-    wanted = [str(output.get("name")) for output in body.outputs] or known
+def _wanted(body: Inference, described: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the descriptions of the outputs that were asked for, of all if none were."""
+    known = {tensor["name"]: tensor for tensor in described}
+    wanted = [str(output.get("name")) for output in body.outputs] or list(known)
     if odd := [name for name in wanted if name not in known]:
         raise RequestError(f"There is no output {odd[0]!r}.", remedy=f"Known: {', '.join(known)}.")
-    return wanted
+    return [known[name] for name in wanted]

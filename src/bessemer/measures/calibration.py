@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,28 +18,35 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Flo
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
-def log_loss(
-    logits: NDArray[np.floating], actual: NDArray[np.int64], temperature: float = 1.0
-) -> float:
-    """Return the mean negative log-likelihood of the true classes, in nats.
+def sigmoid(logits: NDArray[np.floating]) -> Floats:
+    """Return 1 / (1 + exp(-logits)) of any shape."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64))))
+
+
+def log_loss(logits: NDArray[np.floating], actual: NDArray[Any], temperature: float = 1.0) -> float:
+    """Return the mean negative log-likelihood of what is true, in nats.
 
     Args:
         logits: Shape [n, classes].
-        actual: True class numbers, shape [n].
+        actual: True class numbers, shape [n]; or 0 and 1 of shape [n, classes], where each class
+            is true or not by itself.
         temperature: Divides the logits.
     """
+    if actual.ndim == 2:
+        scaled = np.asarray(logits, dtype=np.float64) / temperature
+        return float(np.mean(np.logaddexp(0, scaled) - actual * scaled))
     chances = probabilities(logits, temperature)[np.arange(len(actual)), actual]
     return float(-np.mean(np.log(np.maximum(chances, 1e-12))))
 
 
-def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> float:
+def fit_temperature(logits: NDArray[np.floating], actual: NDArray[Any]) -> float:
     """Return the temperature that minimises negative log-likelihood (Guo et al. 2017).
 
     Golden-section search over log-temperature in [1/20, 20]: the loss is unimodal there.
 
     Args:
         logits: Shape [n, classes], of examples that were not trained on.
-        actual: True class numbers, shape [n].
+        actual: What is true; see `log_loss`.
     """
 
     def loss(log_temperature: float) -> float:
@@ -67,3 +76,22 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     for part in np.array_split(order, min(bins, len(order))):
         error += len(part) * abs(float(confidence[part].mean() - correct[part].mean()))
     return error / len(order)
+
+
+def f1_threshold(chances: Floats, actual: NDArray[np.floating]) -> float:
+    """Return the probability above which telling a label gives the highest micro-F1.
+
+    Args:
+        chances: Shape [n, classes].
+        actual: 0 and 1, same shape.
+
+    Returns:
+        Halfway between the last label that is told and the first that is not.
+    """
+    order = np.argsort(-chances, axis=None, kind="stable")
+    sorted_chances = chances.ravel()[order]
+    hits = np.cumsum(actual.ravel()[order])
+    scores = 2 * hits / (np.arange(1, len(order) + 1) + actual.sum())
+    best = int(scores.argmax())
+    below = sorted_chances[best + 1] if best + 1 < len(order) else 0.0
+    return float((sorted_chances[best] + below) / 2)

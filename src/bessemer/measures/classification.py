@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bessemer.core.report import ClassReport, Confusion
+from bessemer.core.report import Confusion
 from bessemer.measures.intervals import wilson
 
 Classes = NDArray[np.int64]
@@ -26,25 +26,6 @@ def macro_f1(actual: Classes, predicted: Classes, classes: int) -> float:
     answered = np.bincount(predicted, minlength=classes)
     seen = (support + answered) > 0
     return float(np.mean(2 * hits[seen] / (support + answered)[seen]))
-
-
-def by_class(
-    actual: Classes, predicted: Classes, labels: Sequence[str], confidence: float
-) -> list[ClassReport]:
-    """Return each label's precision and recall with Wilson intervals."""
-    reports = []
-    for number, label in enumerate(labels):
-        hits = int(np.sum((actual == number) & (predicted == number)))
-        support, answered = int(np.sum(actual == number)), int(np.sum(predicted == number))
-        reports.append(
-            ClassReport(
-                label=label,
-                support=support,
-                precision=wilson("precision", hits, answered, confidence) if answered else None,
-                recall=wilson("recall", hits, support, confidence) if support else None,
-            )
-        )
-    return reports
 
 
 def confusions(

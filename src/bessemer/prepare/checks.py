@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from bessemer.core.dataset import Finding
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.project import Columns, Prepare
+from bessemer.tasks.base import Answers, Span, Task, label_of
 
 SHOWN = 10
 ROW = "row"
@@ -61,18 +62,27 @@ def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str)
     return pa.table(result)
 
 
-def mend(table: pa.Table, rules: Prepare, where: str) -> tuple[pa.Table, list[Finding]]:
-    """Apply the rules for empty cells, labels and exact duplicates, in this order.
+def mend(table: pa.Table, task: Task, rules: Prepare, where: str) -> tuple[pa.Table, list[Finding]]:
+    """Apply the rules for empty cells, misread and like labels, exact duplicates, in this order.
+
+    The label column is written as the task writes it afterwards.
 
     Raises:
         DataError: A flaw for which the rule says "error", or no rows are left.
     """
     findings: list[Finding] = []
-    table = _empty(table, rules, where, findings)
-    table = _labels(table, rules, where, findings)
+    table = _empty(table, task, rules, where, findings)
+    table, answers = _read(table, task, rules, where, findings)
+    table = _labels(table, answers, task, rules, where, findings)
     if rules.duplicates == "drop":
         table = _duplicates(table, findings)
     return table, findings
+
+
+def answers_of(table: pa.Table, task: Task) -> list[Answers]:
+    """Return what the label column of a mended table says, row by row."""
+    pairs = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
+    return [task.parse(text, cell or "") for text, cell in pairs]
 
 
 def _finding(table: pa.Table, rule: str, action: str, detail: str = "") -> Finding:
@@ -87,8 +97,10 @@ def _listed(rows: Iterable[int], count: int) -> str:
     return f"{shown}, …" if count > SHOWN else shown
 
 
-def _empty(table: pa.Table, rules: Prepare, where: str, findings: list[Finding]) -> pa.Table:
-    for column in ("text", "label"):
+def _empty(
+    table: pa.Table, task: Task, rules: Prepare, where: str, findings: list[Finding]
+) -> pa.Table:
+    for column in ("text",) if task.label_may_be_empty else ("text", "label"):
         blank = pc.equal(pc.utf8_trim_whitespace(pc.fill_null(table[column], "")), "")
         found = table.filter(blank)
         if not found.num_rows:
@@ -109,12 +121,53 @@ def _empty(table: pa.Table, rules: Prepare, where: str, findings: list[Finding])
     return table
 
 
-def _labels(table: pa.Table, rules: Prepare, where: str, findings: list[Finding]) -> pa.Table:
+def _read(
+    table: pa.Table, task: Task, rules: Prepare, where: str, findings: list[Finding]
+) -> tuple[pa.Table, list[Answers]]:
+    """Parse the label column; a row that cannot be is named, and dropped if that is the rule."""
+    answers: list[Answers] = []
+    wrong: list[int] = []
+    reason = ""
+    pairs = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
+    for place, (text, cell) in enumerate(pairs):
+        try:
+            answers.append(task.parse(text, cell or ""))
+        except ValueError as error:
+            wrong.append(place)
+            reason = reason or str(error)
+    if not wrong:
+        return table, answers
+    found = table.take(pa.array(wrong))
+    finding = _finding(found, "label misread", "dropped", f"the first: {reason}")
+    if rules.misread == "error":
+        raise DataError(
+            f"{where}, row {finding.rows[0]}: {reason}"
+            + (
+                f" ({finding.count} rows in all: {_listed(finding.rows, finding.count)})."
+                if finding.count > 1
+                else "."
+            ),
+            remedy="Mend these labels, or set prepare.misread to drop.",
+        )
+    findings.append(finding)
+    if not answers:
+        raise DataError(f"{where}: no row's label can be read.", remedy=f"The first: {reason}.")
+    return table.filter(pa.array([n not in set(wrong) for n in range(table.num_rows)])), answers
+
+
+def _labels(
+    table: pa.Table,
+    answers: list[Answers],
+    task: Task,
+    rules: Prepare,
+    where: str,
+    findings: list[Finding],
+) -> pa.Table:
     """Join labels that differ in case or blanks only into the most frequent spelling."""
+    counts = Counter(label_of(answer) for row in answers for answer in row)
     spellings: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for entry in pc.value_counts(table["label"]).to_pylist():
-        key = " ".join(entry["values"].split()).casefold()
-        spellings[key].append((entry["counts"], entry["values"]))
+    for label, count in counts.items():
+        spellings[" ".join(label.split()).casefold()].append((count, label))
     twins = {key: sorted(group, reverse=True) for key, group in spellings.items() if len(group) > 1}
     if twins and rules.labels == "error":
         group = next(iter(twins.values()))
@@ -126,12 +179,18 @@ def _labels(table: pa.Table, rules: Prepare, where: str, findings: list[Finding]
         )
     joined = {label: group[0][1] for group in twins.values() for _, label in group[1:]}
     if joined:
-        changed = table.filter(pc.is_in(table["label"], pa.array(list(joined), pa.string())))
+        odd = [any(label_of(answer) in joined for answer in row) for row in answers]
         detail = "; ".join(f"{old!r} → {new!r}" for old, new in sorted(joined.items()))
-        findings.append(_finding(changed, "labels alike", "joined", detail))
-    names = [joined.get(label, label).strip() for label in table["label"].to_pylist()]
+        findings.append(_finding(table.filter(pa.array(odd)), "labels alike", "joined", detail))
+    cells = [task.write(frozenset(_renamed(a, joined) for a in row)) for row in answers]
     position = table.column_names.index("label")
-    return table.set_column(position, "label", pa.array(names, pa.string()))
+    return table.set_column(position, "label", pa.array(cells, pa.string()))
+
+
+def _renamed(answer: str | Span, names: dict[str, str]) -> str | Span:
+    label = label_of(answer)
+    new = names.get(label, label).strip()
+    return new if isinstance(answer, str) else answer._replace(label=new)
 
 
 def _duplicates(table: pa.Table, findings: list[Finding]) -> pa.Table:

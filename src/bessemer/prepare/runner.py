@@ -13,6 +13,7 @@ from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, splits
 from bessemer.prepare.sources.base import SOURCES, Source
+from bessemer.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def source_for(path: Path) -> tuple[str, type[Source]]:
     )
 
 
-def prepare(data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Prepared:
+def prepare(task: Task, data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Prepared:
     """Read, check, mend and split.
 
     Args:
+        task: Which reads the label column.
         data: The project's block.
         rules: What is done about flaws.
         seed: Of the splits.
@@ -61,17 +63,20 @@ def prepare(data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Pr
         extra = {new: name for new, name in roles.items() if name and role == "source"}
         table = source_for(path)[1]().read(path, data)
         table = checks.select(table, data.columns, extra, str(path.name))
-        tables[role], found = checks.mend(table, rules, str(path.name))
+        tables[role], found = checks.mend(table, task, rules, str(path.name))
+        tables[role] = splits.with_strata(tables[role], checks.answers_of(tables[role], task))
         findings += found
     result = _split(data, seed, tables)
     result = {name: _without_helpers(table) for name, table in result.items()}
-    labels = splits.check(result, files["source"].name)
+    answers = {name: checks.answers_of(table, task) for name, table in result.items()}
+    labels = splits.check(answers, task, files["source"].name)
     findings += _leaks(result)
     return Prepared(tables=result, labels=labels, findings=tuple(findings))
 
 
 def _without_helpers(table: pa.Table) -> pa.Table:
-    return table.drop_columns([n for n in (splits.GROUP, splits.SPLIT) if n in table.column_names])
+    helpers = (splits.GROUP, splits.SPLIT, splits.STRATUM)
+    return table.drop_columns([name for name in helpers if name in table.column_names])
 
 
 def _split(data: Data, seed: int, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:

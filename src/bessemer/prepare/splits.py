@@ -11,10 +11,13 @@ import pyarrow.compute as pc
 
 from bessemer.core.dataset import SPLITS
 from bessemer.core.errors import DataError
+from bessemer.tasks.base import Answers, Task, label_of
 
 LEAST = 2
 #: Columns that `checks.select` adds where the project names a group or a split column.
 GROUP, SPLIT = "split group", "split name"
+#: What `with_strata` adds: rows of one stratum are spread over the splits evenly.
+STRATUM = "split stratum"
 
 
 def by_column(table: pa.Table, column: str) -> dict[str, pa.Table]:
@@ -36,10 +39,20 @@ def by_column(table: pa.Table, column: str) -> dict[str, pa.Table]:
     return {name: table.filter(pc.equal(table[SPLIT], name)) for name in SPLITS if name in words}
 
 
+def with_strata(table: pa.Table, answers: list[Answers]) -> pa.Table:
+    """Add the column `STRATUM`: of each row's labels the rarest, "" where it has none."""
+    counts = Counter(label_of(answer) for row in answers for answer in row)
+    strata = [
+        min((label_of(answer) for answer in row), key=lambda name: (counts[name], name), default="")
+        for row in answers
+    ]
+    return table.append_column(STRATUM, pa.array(strata, pa.string()))
+
+
 def by_share(table: pa.Table, share: float, seed: int) -> tuple[pa.Table, pa.Table]:
     """Divide into (rest, part), where part holds about `share` of the rows.
 
-    Without a column `GROUP` the part is stratified: of each label with n rows it gets
+    Without a column `GROUP` the part is stratified: of each stratum with n rows it gets
     round(n × share), at least 1 when n ≥ 2. With one, whole groups go to the part until the
     share is reached; a row without a group is a group of its own.
 
@@ -60,7 +73,7 @@ def by_share(table: pa.Table, share: float, seed: int) -> tuple[pa.Table, pa.Tab
         chosen = np.array([name in part for name in names])
     else:
         rows: dict[str, list[int]] = defaultdict(list)
-        for row, label in enumerate(table["label"].to_pylist()):
+        for row, label in enumerate(table[STRATUM].to_pylist()):
             rows[label].append(row)
         draws = [_draw(seed, text) for text in table["text"].to_pylist()]
         for members in rows.values():
@@ -77,25 +90,27 @@ def _draw(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed} {text}".encode()).digest()
 
 
-def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
+def check(splits: dict[str, list[Answers]], task: Task, where: str) -> tuple[str, ...]:
     """Return the sorted labels of the train split, or say why nothing can be learnt.
 
+    The out-of-scope label may lack in the train split: what it names need not be learnt.
+
     Raises:
-        DataError: A split is empty, there is one label only, a label has one example only,
-            or a label occurs outside the train split alone.
+        DataError: A split is empty, there are fewer labels than the task needs, a label has one
+            example only, or a label occurs outside the train split alone.
     """
-    counts = {
-        entry["values"]: entry["counts"]
-        for entry in pc.value_counts(
-            pa.chunked_array(
-                [chunk for table in splits.values() for chunk in table["label"].chunks]
-            )
-        ).to_pylist()
-    }
-    if len(counts) < LEAST:
+    counts = Counter(
+        label for rows in splits.values() for row in rows for label in {label_of(a) for a in row}
+    )
+    counts.pop(task.rules.out_of_scope or "", None)
+    if len(counts) < task.least_labels:
+        told = (
+            f"all rows have the one label {next(iter(counts))!r}" if counts else "there is no label"
+        )
         raise DataError(
-            f"{where}: all rows have the one label {next(iter(counts))!r}.",
-            remedy="A classifier needs two labels or more; check data.columns.label.",
+            f"{where}: {told}.",
+            remedy=f"This task needs {task.least_labels} labels or more; check"
+            " data.columns.label and data.labels.",
         )
     if single := sorted(label for label, count in counts.items() if count < LEAST):
         raise DataError(
@@ -105,12 +120,12 @@ def check(splits: dict[str, pa.Table], where: str) -> tuple[str, ...]:
             remedy="Give each label two examples or more, or join it with another.",
         )
     for name in SPLITS:
-        if name not in splits or not splits[name].num_rows:
+        if not splits.get(name):
             raise DataError(
                 f"{where}: the {name} split has no rows.",
                 remedy="Give more rows, or change data.split.",
             )
-    labels = sorted(set(splits["train"]["label"].to_pylist()))
+    labels = sorted({label_of(answer) for row in splits["train"] for answer in row})
     if unseen := sorted(counts.keys() - set(labels)):
         raise DataError(
             f"{where}: no training row has the labels {', '.join(unseen[:5])}.",

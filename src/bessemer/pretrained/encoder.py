@@ -6,27 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from bessemer.core.errors import CorruptError
+from bessemer.core.errors import ContractError, CorruptError
 
 
 class Encoder(nn.Module):
-    """Transformer encoder, mean-pooled over real tokens and L2-normalised.
+    """A transformer: one vector a text, mean-pooled over real tokens and L2-normalised, or one
+    vector a token as it is.
 
     Args:
         config: A configuration that `pretrained.resolve.safe_config` has passed.
         weights: Safetensors file with the transformer's weights.
+        pooled: Whether a text gets one vector or each of its tokens does.
 
     Raises:
         CorruptError: The weights do not fit the configuration.
     """
 
-    def __init__(self, config: dict[str, Any], weights: Path) -> None:
+    def __init__(self, config: dict[str, Any], weights: Path, *, pooled: bool = True) -> None:
         super().__init__()
+        self.pooled = pooled
         options = {key: value for key, value in config.items() if key != "model_type"}
         settings = AutoConfig.for_model(config["model_type"], **options)
         # Plain attention is faster than SDPA on a CPU at the lengths of short texts.
@@ -47,7 +52,7 @@ class Encoder(nn.Module):
         self.width: int = settings.hidden_size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return unit vectors, float32, shape [batch, width].
+        """Return vectors, float32, shape [batch, width], or [batch, length, width] unpooled.
 
         Args:
             input_ids: Shape [batch, length], int64.
@@ -56,6 +61,8 @@ class Encoder(nn.Module):
         hidden = self.transformer(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state.float()
+        if not self.pooled:
+            return hidden
         mask = attention_mask.unsqueeze(-1).float()
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
         return nn.functional.normalize(mean, dim=-1)
@@ -65,16 +72,24 @@ class Encoder(nn.Module):
         module: nn.Module = self.transformer.get_input_embeddings()
         return module
 
+    def layers(self) -> list[nn.Module]:
+        """Return the transformer's layers, the lowest first."""
+        count = self.transformer.config.num_hidden_layers
+        for module in self.transformer.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == count:
+                return list(module)
+        raise ContractError(f"{type(self.transformer).__name__} holds no list of {count} layers.")
 
-def pad(token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+
+def pad(features: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
     """Return token ids and attention mask, int64, shape [batch, longest], padded with 0."""
-    longest = max(len(ids) for ids in token_ids)
-    padded = torch.zeros(len(token_ids), longest, dtype=torch.long)
-    mask = torch.zeros(len(token_ids), longest, dtype=torch.long)
-    for row, ids in enumerate(token_ids):
-        padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+    longest = max(len(row) for row in features)
+    padded = np.zeros((len(features), longest), dtype=np.int64)
+    mask = np.zeros((len(features), longest), dtype=np.int64)
+    for row, ids in enumerate(features):
+        padded[row, : len(ids)] = ids
         mask[row, : len(ids)] = 1
-    return padded, mask
+    return torch.from_numpy(padded), torch.from_numpy(mask)
 
 
 def has_bf16() -> bool:

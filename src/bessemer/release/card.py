@@ -35,7 +35,7 @@ its training rows, and do not let it decide alone about people.
 
 ## What it is worth
 
-Measured on {report.metrics["accuracy"].count} held-out examples with the engine that serves;
+Measured on {report.metrics[report.headline].count} held-out examples with the engine that serves;
 brackets are {percent} intervals.
 
 | metric | value |

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.torch import load_file
@@ -38,7 +39,6 @@ class _Graph(nn.Module):
 
 def export(
     task: Task,
-    labels: tuple[str, ...],
     *,
     config: dict[str, Any],
     encoder: Path,
@@ -48,15 +48,15 @@ def export(
     """Write `fp32.onnx` and `int8.onnx` into `target`.
 
     The graphs take `input_ids` and `attention_mask`, int64 [batch, length], and give
-    `logits`, float32 [batch, labels]. int8: dynamic, symmetric, per channel, of the
-    encoder's matrix products; the head stays fp32.
+    `logits`, float32 [batch, outputs] or [batch, length, outputs]. int8: dynamic, symmetric, per
+    channel, of the encoder's matrix products; the head stays fp32.
 
     Raises:
         ContractError: The graph's answers are not PyTorch's.
     """
-    network = task.head(_width(head), labels)
+    network = task.head(_width(head))
     network.load_state_dict(load_file(head))
-    model = _Graph(Encoder(config, encoder), network).eval()
+    model = _Graph(Encoder(config, encoder, pooled=task.pooled), network).eval()
     ids, mask = torch.arange(1, 19).reshape(2, 9), torch.ones(2, 9, dtype=torch.long)
     with _quiet():
         torch.onnx.export(
@@ -70,7 +70,7 @@ def export(
             dynamic_axes={
                 "input_ids": {0: "batch", 1: "length"},
                 "attention_mask": {0: "batch", 1: "length"},
-                "logits": {0: "batch"},
+                "logits": {0: "batch"} if task.pooled else {0: "batch", 1: "length"},
             },
         )
         quantize_dynamic(
@@ -87,11 +87,13 @@ def _compare(model: nn.Module, graph: Path) -> None:
     """Hold the fp32 graph against PyTorch on another length than it was traced with."""
     from bessemer.engines.onnx import OnnxEngine
 
-    rows = [list(range(1, 6)), list(range(2, 31))]
+    rows = [np.arange(1, 6), np.arange(2, 31)]
     answers = OnnxEngine(graph).run(rows)
     for row, answer in zip(rows, answers, strict=True):
         with torch.inference_mode():
-            wanted = model(torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long))[0]
+            wanted = model(torch.from_numpy(row[None]), torch.ones(1, len(row), dtype=torch.long))[
+                0
+            ]
         far = float((wanted - torch.from_numpy(answer)).abs().max())
         if far > TOLERANCE:
             raise ContractError(f"The exported graph's logits are {far:.2g} away from PyTorch's.")

@@ -19,7 +19,8 @@ class Rival:
     """The live release as the gate sees it."""
 
     release: str
-    #: Accuracy of the new model less the live one's, or None when it could not be measured.
+    #: The headline metric of the new model less the live one's, or None when it could not be
+    #: measured.
     difference: Measurement | None
     #: Why it could not be measured.
     because: str = ""
@@ -70,11 +71,14 @@ def judge(conditions: Sequence[Condition], report: Report, rival: Rival | None) 
     """
     outcomes = []
     for condition in conditions:
-        name, bound = parse(condition, list(report.metrics))
+        name, bound = parse(condition, [*report.metrics, *condition])
         if isinstance(bound, NotWorse):
             outcomes.append(_against(rival, bound))
-        else:
+        elif name in report.metrics:
             outcomes += _bounds(name, report.metrics[name], bound)
+        else:
+            because = f"the {report.split} split has no example that {name} could be measured on"
+            outcomes.append(Outcome(condition=name, state="not measured", because=because))
     return Verdict(outcomes=tuple(outcomes))
 
 
@@ -109,6 +113,7 @@ def _against(rival: Rival | None, bound: NotWorse) -> Outcome:
     return Outcome(
         condition=condition,
         state="passed" if gain.low >= -bound.margin else "failed",
-        because=f"accuracy less that of {rival.release} is {gain.value:+.4f}"
-        f" [{gain.low:+.4f}, {gain.high:+.4f}] on {gain.count}; the lower end decides",
+        because=f"{gain.name.removesuffix('_difference')} less that of {rival.release} is"
+        f" {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {gain.count};"
+        " the lower end decides",
     )

@@ -33,9 +33,10 @@ class Answer:
 
     call: str
     release: str
-    labels: tuple[str, ...]
-    #: For each text its predictions, most probable first.
+    #: For each text its predictions; see `Task.decode`.
     predictions: list[list[dict[str, Any]]]
+    #: The same as flat tensors by name, where they were asked for.
+    tensors: dict[str, list[Any]]
 
 
 class DataPlane:
@@ -130,14 +131,23 @@ class DataPlane:
         """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
         return authenticate(authorization, self._routing.keys)
 
-    async def predict(self, route: str, key: str, texts: Sequence[str], top_k: int) -> Answer:
+    async def predict(
+        self,
+        route: str,
+        key: str,
+        texts: Sequence[str],
+        top_k: int | None,
+        *,
+        tensors: bool = False,
+    ) -> Answer:
         """Return the answer to one request after it was written to the journal.
 
         Args:
             route: As in the address.
             key: Id of the caller's key.
             texts: Up to `MOST_TEXTS`.
-            top_k: Predictions for each text; 0 for all labels.
+            top_k: Predictions for each text; 0 for all, None for the answer alone.
+            tensors: Whether the answer is wanted as tensors, too.
 
         Raises:
             NotReadyError: The server is loading or draining.
@@ -157,20 +167,24 @@ class DataPlane:
             if not text.isascii():
                 _check_unicode(number, text)
         loop = asyncio.get_running_loop()
-        work = (served, route, key, list(texts), top_k)
+        work = (served, route, key, list(texts), top_k, tensors)
         return await loop.run_in_executor(self._pool, self._compute, *work)
 
     def _compute(
-        self, served: Served, route: str, key: str, texts: list[str], top_k: int
+        self,
+        served: Served,
+        route: str,
+        key: str,
+        texts: list[str],
+        top_k: int | None,
+        tensors: bool,
     ) -> Answer:
         began = time.perf_counter()
         resident = served.resident
-        labels = resident.contents.labels
-        predictions: list[list[dict[str, Any]]] = []
-        token_ids = resident.encode(texts) if texts else []
-        if token_ids:
-            logits = resident.engine.run(token_ids)
-            predictions = resident.decode(logits, top_k or len(labels))
+        encoded = resident.encode(texts)
+        logits = resident.engine.run(encoded.features)
+        predictions = resident.decode(encoded, logits, top_k)
+        told = [resident.task.brief(row) for row in predictions]
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
@@ -178,13 +192,15 @@ class DataPlane:
             release=served.release,
             key=key,
             texts=len(texts),
-            tokens=sum(map(len, token_ids)),
-            labels=tuple(best[0]["label"] for best in predictions),
-            scores=tuple(best[0]["score"] for best in predictions),
+            tokens=sum(map(len, encoded.features)),
+            labels=tuple(label for label, _ in told),
+            scores=tuple(score for _, score in told),
             milliseconds=round((time.perf_counter() - began) * 1000, 3),
         )
+        calibration = resident.contents.calibration
+        flat = resident.task.tensors(encoded, logits, calibration) if tensors else {}
         self._record(call)
-        return Answer(call.id, served.release, labels, predictions)
+        return Answer(call.id, served.release, predictions, flat)
 
 
 def _check_unicode(number: int, text: str) -> None:

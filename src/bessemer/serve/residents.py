@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bessemer.bundle import format as bundle_format
 from bessemer.bundle.format import Contents
 from bessemer.core.errors import CorruptError
 from bessemer.engines.base import ENGINES, Engine
-from bessemer.tasks.base import TASKS, Task, TokenIds
+from bessemer.tasks.base import TASKS, Encoded, Logits, Task
 
 
 @dataclass(frozen=True)
@@ -27,18 +25,19 @@ class Resident:
     engine: Engine
     tokenizer: Tokenizer
 
-    def encode(self, texts: Sequence[str]) -> TokenIds:
-        """Return token ids, as many rows as texts."""
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return features, as many rows as texts."""
         return self.task.encode(self.tokenizer, texts, self.contents.max_length)
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return logits, shape [len(texts), labels]."""
-        return self.engine.run(self.encode(texts))
+    def logits(self, texts: Sequence[str]) -> list[Logits]:
+        """Return the logits of each text."""
+        return self.engine.run(self.encode(texts).features)
 
-    def decode(self, logits: NDArray[np.float32], top_k: int) -> list[list[dict[str, Any]]]:
-        """Return for each row its `top_k` predictions, most probable first."""
-        contents = self.contents
-        return self.task.decode(logits, contents.labels, contents.temperature, top_k)
+    def decode(
+        self, encoded: Encoded, logits: Sequence[Logits], top_k: int | None
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each text its predictions; see `Task.decode`."""
+        return self.task.decode(encoded, logits, self.contents.calibration, top_k)
 
 
 def load(bundle: Path, *, checked: bool = False) -> Resident:
@@ -60,7 +59,8 @@ def load(bundle: Path, *, checked: bool = False) -> Resident:
             remedy="Serve it with the Bessemer that made it, or make the release again.",
         )
     engine = ENGINES.load(contents.engine.partition("-")[0])(bundle / bundle_format.GRAPH)
-    return Resident(contents, task(), engine, tokenizer(bundle / bundle_format.TOKENISER))
+    whole = task(contents.label_rules, contents.labels)
+    return Resident(contents, whole, engine, tokenizer(bundle / bundle_format.TOKENISER))
 
 
 def tokenizer(path: Path) -> Tokenizer:

@@ -37,6 +37,18 @@ class Plan:
     #: Digest of each stage's output, by stage.
     keys: dict[str, str]
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Return what determines a training, by name, for its checkpoints to be held against."""
+        return {
+            "data": self.keys["prepare"],
+            "base": self.base.record.digest,
+            "method": self.parts["method"],
+            "task": self.parts["task"],
+            "options": digest.of_json(self.project.train.model_dump(mode="json")),
+            "seed": str(self.project.seed),
+        }
+
 
 def plan(loaded: Loaded, cache: Path) -> Plan:
     """Find what a project names and return the keys of its stages.
@@ -49,9 +61,10 @@ def plan(loaded: Loaded, cache: Path) -> Plan:
         UserError: Something named does not exist or is not allowed; nothing was computed.
     """
     project = loaded.project
+    task = TASKS.load(project.task)(project.data.labels)
     for number, condition in enumerate(project.gate):
         where = at(loaded, ("gate", number))
-        gates.parse(condition, TASKS.load(project.task).metric_names, where)
+        gates.parse(condition, task.metric_names, where)
     _check_split(project)
     base = _base(loaded)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
@@ -149,7 +162,7 @@ def _keys(
         train=project.train.model_dump(mode="json"),
         seed=project.seed,
     )
-    serve = [project.serve.engine, project.serve.max_loss]
+    serve = [project.serve.engine, project.serve.max_loss, project.serve.refuse]
     add("export", weights=keys["train"], part=parts["engine"], serve=serve)
     settings = project.evaluate.model_dump(mode="json")
     add("evaluate", model=keys["export"], settings=settings, seed=project.seed)

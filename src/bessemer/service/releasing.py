@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from bessemer.bundle import signature
 from bessemer.bundle.format import CONTENTS, STATEMENT, Contents
 from bessemer.core import digest, folder
@@ -25,8 +23,19 @@ from bessemer.release.gates import NOT_WORSE, Rival, judge
 from bessemer.serve import residents
 from bessemer.service import signing
 from bessemer.service.deployments import Deployments
-from bessemer.service.pipeline import ENCODER, GRAPH, HEAD, LOGITS, Pipeline
+from bessemer.service.pipeline import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    ENCODER,
+    GRAPH,
+    HEAD,
+    LOGITS,
+    Pipeline,
+    read_logits,
+    write_logits,
+)
 from bessemer.service.releases import Releases
+from bessemer.tasks.base import Answers
 
 VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
 #: How many test texts a fresh process answers again before a bundle counts as written.
@@ -67,13 +76,16 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         base=plan.base.record,
         engine=exported["engine"],
         labels=dataset.labels,
+        label_rules=project.data.labels,
         max_length=project.train.max_length,
-        temperature=exported["temperature"],
-        validation_accuracy=exported["validation_accuracy"],
+        calibration=exported["calibration"],
+        validation_score=exported["validation_score"],
     )
     shutil.copyfile(pipeline.input("export") / GRAPH, target / GRAPH)
     shutil.copyfile(pipeline.weights(), target / ENCODER)
-    shutil.copyfile(pipeline.input("train") / HEAD, target / HEAD)
+    for name in (HEAD, ADAPTER, ADAPTER_CONFIG):
+        if (pipeline.input("train") / name).exists():
+            shutil.copyfile(pipeline.input("train") / name, target / name)
     shutil.copyfile(plan.base.folder / resolve.TOKENISER, target / resolve.TOKENISER)
     documents = {
         CONTENTS: contents.model_dump(mode="json"),
@@ -110,14 +122,14 @@ def _reload(pipeline: Pipeline, target: Path) -> None:
         ContractError: They differ.
     """
     texts = pipeline.rows("test")["text"].to_pylist()[:RELOADED_TEXTS]
-    logits = np.load(pipeline.input("evaluate") / LOGITS, allow_pickle=False)[: len(texts)]
+    logits = read_logits(pipeline.input("evaluate") / LOGITS)[: len(texts)]
     folder.seal(target)
     beside = target.with_name(f"{target.name}.reload.partial")
     beside.mkdir()
     try:
         (beside / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-        np.save(beside / "logits.npy", logits)
-        paths = [str(target), str(beside / "texts.json"), str(beside / "logits.npy")]
+        write_logits(beside / LOGITS, logits)
+        paths = [str(target), str(beside / "texts.json"), str(beside / LOGITS)]
         command = [sys.executable, "-m", "bessemer.service.reload", *paths]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
@@ -140,30 +152,34 @@ def _rival(pipeline: Pipeline) -> Rival | None:
         return None
     found = Releases(pipeline.home).show(live.release)
     try:
-        theirs = _labels_of(pipeline, found)
-    except BessemerError as error:
+        theirs = _answers_of(pipeline, found)
+    except (BessemerError, ValueError) as error:
         return Rival(found.id, None, f"{found.id} could not be measured: {error}")
-    labels = np.array(pipeline.dataset().labels, dtype=object)
-    actual = np.array(pipeline.rows("test")["label"].to_pylist(), dtype=object)
-    logits = np.load(pipeline.input("evaluate") / LOGITS, allow_pickle=False)
-    ours = labels[logits.argmax(axis=1)]
-    gain = difference(ours == actual, theirs == actual, project.evaluate, project.seed)
+    task = pipeline.task
+    encoded, actual = pipeline.examples("test")
+    logits = read_logits(pipeline.input("evaluate") / LOGITS)
+    ours = task.answers(encoded, logits, pipeline.exported()["calibration"])
+    gain = difference(task, actual, ours, theirs, project.evaluate, project.seed)
     return Rival(found.id, gain)
 
 
-def _labels_of(pipeline: Pipeline, live: Release) -> np.ndarray:
-    """Return a release's answers to the test texts, as labels; computed once and kept."""
+def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
+    """Return a release's answers to the test texts; computed once and kept."""
     stages = pipeline.home.stages
     key = digest.of_json([live.bundle, pipeline.plan.keys["prepare"]])
     bundle = Releases(pipeline.home).bundle(live)
+    texts = pipeline.rows("test")["text"].to_pylist()
     with stages.lock("rival", key):
         if not stages.has("rival", key):
             resident = residents.load(bundle)
-            texts = pipeline.rows("test")["text"].to_pylist()
             step = pipeline.watcher.step
-            logits = answers(resident.engine.run, resident.encode(texts), step, "compare with live")
+            encoded = resident.encode(texts)
+            logits = answers(resident.engine.run, encoded.features, step, "compare with live")
+            found = resident.task.answers(encoded, logits, resident.contents.calibration)
             with stages.make("rival", key) as aside:
-                names = [resident.contents.labels[n] for n in logits.argmax(axis=1)]
-                (aside / "labels.json").write_text(json.dumps(names), encoding="utf-8")
-    path = stages.path("rival", key) / "labels.json"
-    return np.array(json.loads(path.read_text(encoding="utf-8")), dtype=object)
+                cells = [resident.task.write(row) for row in found]
+                (aside / "answers.json").write_text(json.dumps(cells), encoding="utf-8")
+    path = stages.path("rival", key) / "answers.json"
+    cells = json.loads(path.read_text(encoding="utf-8"))
+    task = pipeline.task
+    return [task.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]

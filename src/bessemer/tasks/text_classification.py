@@ -1,101 +1,317 @@
-"""One label for one text."""
+"""Labels of a whole text: exactly one, several, or none of those that were learnt."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bessemer.core.report import ClassReport, Confusion, Measurement
-from bessemer.measures.calibration import calibration_error, probabilities
-from bessemer.measures.classification import by_class, confusions, macro_f1
+from bessemer.measures import answers as sets
+from bessemer.measures import calibration as calibrating
+from bessemer.measures.calibration import calibration_error, f1_threshold, probabilities
+from bessemer.measures.classification import confusions, macro_f1
 from bessemer.measures.intervals import bootstrap, wilson
-from bessemer.tasks.base import Task, TokenIds
+from bessemer.tasks.base import (
+    IGNORED,
+    Answers,
+    Calibration,
+    Encoded,
+    Judgement,
+    Logits,
+    Sampling,
+    Target,
+    Task,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from torch import Tensor, nn
+
+#: What is answered where nothing fits and the project has no word of its own for it.
+OUT_OF_SCOPE = "out-of-scope"
 
 
 class TextClassification(Task):
-    """Single-label classification with a linear head on a sentence vector."""
+    """A linear head on one vector a text.
+
+    With `data.labels.separator` a text has any number of labels, each decided by itself. Else it
+    has one; a text whose best label is less probable than the threshold that was learnt is
+    answered with the out-of-scope label (Hendrycks & Gimpel 2017). Rows that carry that label
+    teach what to refuse: they are a class of their own, and their chance counts against the rest.
+    """
 
     version = 1
     roles = ("text", "label")
-    metric_names = ("accuracy", "macro_f1", "calibration_error")
+    pooled = True
+    least_labels = 2
 
-    def targets(self, values: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-        """Return class numbers, shape [n]."""
-        numbers = {label: number for number, label in enumerate(labels)}
-        return np.array([numbers[value] for value in values], dtype=np.int64)
+    @property
+    def link(self) -> Literal["softmax", "sigmoid"]:
+        """Return "sigmoid" where a text may have several labels."""
+        return "sigmoid" if self.rules.separator else "softmax"
 
-    def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> TokenIds:
+    @property
+    def label_may_be_empty(self) -> bool:
+        """Return whether a text may have no label: where it may have several."""
+        return self.rules.separator is not None
+
+    @property
+    def answers_once(self) -> bool:
+        """Return whether a text has one label."""
+        return self.rules.separator is None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Return what is measured of one label a text, with refusals, or of several."""
+        if self.rules.separator:
+            return ("micro_f1", "macro_f1", "exact_match", "calibration_error")
+        scope = ("in_scope_accuracy", "out_of_scope_recall") if self.rules.out_of_scope else ()
+        return ("accuracy", *scope, "macro_f1", "calibration_error")
+
+    @property
+    def nothing(self) -> str:
+        """Return the answer that none of the labels fits."""
+        return self.rules.out_of_scope or OUT_OF_SCOPE
+
+    def parse(self, text: str, cell: str) -> Answers:
+        """Return the label, or with a separator the labels; a JSON list holds several, too."""
+        listed = _listed(cell)
+        if self.rules.separator is None:
+            if listed is not None:
+                raise ValueError(
+                    f"{cell[:40]!r} is a list of labels; set data.labels.separator to learn several"
+                )
+            return frozenset([cell])
+        parts = cell.split(self.rules.separator) if listed is None else listed
+        labels = frozenset(part.strip() for part in parts) - {""}
+        if odd := [label for label in labels if self.rules.separator in label]:
+            raise ValueError(
+                f"the label {odd[0]!r} holds the separator {self.rules.separator!r};"
+                " choose another for data.labels.separator"
+            )
+        return labels
+
+    def write(self, answers: Answers) -> str:
+        """Return the labels, joined by the separator."""
+        return (self.rules.separator or "").join(sorted(answers))
+
+    def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Encoded:
         """Return token ids; a longer text keeps its beginning and its closing token."""
-        encodings = tokenizer.encode_batch_fast(list(texts))
-        return [
-            ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]]
-            for ids in (encoding.ids for encoding in encodings)
-        ]
+        rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+        cut = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in rows]
+        return Encoded(list(texts), [np.array(ids, dtype=np.int64) for ids in cut])
 
-    def head(self, width: int, labels: Sequence[str]) -> nn.Module:
-        """Return a linear layer."""
-        from torch import nn
+    def targets(self, encoded: Encoded, answers: Sequence[Answers]) -> list[Target]:
+        """Return a class number a text, or a row of 0 and 1."""
+        if self.link == "sigmoid":
+            rows = np.zeros((len(answers), len(self.labels)), dtype=np.float32)
+            for row, labels in zip(rows, answers, strict=True):
+                row[[self.numbers[label] for label in labels]] = 1
+            return list(rows)
+        numbers = [self.numbers.get(label, IGNORED) for (label,) in answers]
+        return [np.array(number, dtype=np.int64) for number in numbers]
 
-        return nn.Linear(width, len(labels))
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross-entropy."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(logits, targets)
+    def answers(
+        self, encoded: Encoded, logits: Sequence[Logits], calibration: Calibration
+    ) -> list[Answers]:
+        """Return the label or labels of each text."""
+        rows = self.decode(encoded, logits, calibration, None)
+        return [frozenset(prediction["label"] for prediction in row) for row in rows]
 
     def decode(
-        self, logits: NDArray[np.float32], labels: Sequence[str], temperature: float, top_k: int
+        self,
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        calibration: Calibration,
+        top_k: int | None,
     ) -> list[list[dict[str, Any]]]:
         """Return `{"label", "score"}` dictionaries, most probable first."""
-        chances = probabilities(logits, temperature)
-        order = np.argsort(-chances, axis=1, kind="stable")[:, :top_k]
-        return [
-            [{"label": labels[number], "score": float(row[number])} for number in best]
-            for row, best in zip(chances, order, strict=True)
-        ]
+        if not len(logits):
+            return []
+        chances = self._chances(np.stack(logits), calibration)
+        order = np.argsort(-chances, axis=1, kind="stable")
+        rows = []
+        for row, best in zip(chances, order, strict=True):
+            told = [(self.labels[number], float(row[number])) for number in best]
+            if self.link == "sigmoid":
+                threshold = calibration["threshold"]
+                told = [p for p in told if p[1] >= threshold] if top_k is None else told
+            elif "threshold" in calibration:
+                known = [p for p in told if p[0] != self.nothing]
+                doubt = (self.nothing, 1 - known[0][1])
+                told = (
+                    [doubt, *known] if known[0][1] < calibration["threshold"] else [*known, doubt]
+                )
+            if top_k is None and self.link == "softmax":
+                told = told[:1]
+            rows.append([{"label": n, "score": s} for n, s in told[: top_k or None]])
+        return rows
 
-    def metrics(
+    def _chances(
+        self, logits: NDArray[np.float32], calibration: Calibration
+    ) -> NDArray[np.float64]:
+        if self.link == "sigmoid":
+            return calibrating.sigmoid(logits / calibration["temperature"])
+        return probabilities(logits, calibration["temperature"])
+
+    def calibrate(
         self,
-        targets: NDArray[np.int64],
-        logits: NDArray[np.float32],
-        labels: Sequence[str],
-        *,
-        temperature: float,
-        confidence: float,
-        resamples: int,
-        seed: int,
-    ) -> tuple[dict[str, Measurement], list[ClassReport], list[Confusion]]:
-        """Return accuracy (Wilson), macro-F1 and calibration error (bootstrap)."""
-        predicted = logits.argmax(axis=1).astype(np.int64)
-        best = probabilities(logits, temperature).max(axis=1)
-        correct = predicted == targets
-        draws: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
-        draws["bounds"] = (0.0, 1.0)
-        metrics = [
-            wilson("accuracy", int(correct.sum()), len(targets), confidence),
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        answers: Sequence[Answers],
+        refuse: float | None,
+    ) -> Calibration:
+        """Return the temperature, and the threshold of refusing, or of telling a label.
+
+        A text is refused when its best label is less probable than all but a share `refuse` of
+        the validation texts with a known label. Of several labels, those are told that are more
+        probable than the threshold with the best micro-F1.
+        """
+        values = super().calibrate(encoded, logits, answers, refuse)
+        stacked = np.stack(logits)
+        if self.link == "sigmoid":
+            wanted = np.stack(self.targets(encoded, answers))
+            values["threshold"] = f1_threshold(self._chances(stacked, values), wanted)
+        elif refuse is not None or self.rules.out_of_scope:
+            known = [n for n, label in enumerate(self.labels) if label != self.nothing]
+            best = self._chances(stacked, values)[:, known].max(axis=1)
+            inside = [self.nothing not in labels for labels in answers]
+            share = 0.01 if refuse is None else refuse
+            values["threshold"] = float(np.quantile(best[inside], share))
+        return values
+
+    def judge(
+        self,
+        actual: Sequence[Answers],
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        calibration: Calibration,
+        sampling: Sampling,
+    ) -> Judgement:
+        """Return shares with Wilson's interval, the rest with the bootstrap's."""
+        if self.link == "sigmoid":
+            return self._judge_several(actual, encoded, logits, calibration, sampling)
+        best = [row[0] for row in self.decode(encoded, logits, calibration, None)]
+        names = list(dict.fromkeys([*self.labels, self.nothing]))
+        numbers = {label: number for number, label in enumerate(names)}
+        wanted = np.array([numbers[label] for (label,) in actual], dtype=np.int64)
+        found = np.array([numbers[one["label"]] for one in best], dtype=np.int64)
+        if wanted.max() < len(self.labels) > found.max():
+            names = list(self.labels)
+        sure, correct = np.array([one["score"] for one in best]), wanted == found
+        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
+        metrics = [wilson("accuracy", int(correct.sum()), len(wanted), sampling.confidence)]
+        if self.rules.out_of_scope:
+            inside = wanted != numbers[self.nothing]
+            parts = {"in_scope_accuracy": inside, "out_of_scope_recall": ~inside}
+            metrics += [
+                wilson(name, int(correct[part].sum()), int(part.sum()), sampling.confidence)
+                for name, part in parts.items()
+                if part.any()
+            ]
+        metrics.append(
             bootstrap(
                 "macro_f1",
-                lambda rows: macro_f1(targets[rows], predicted[rows], len(labels)),
-                len(targets),
+                lambda rows: macro_f1(wanted[rows], found[rows], len(names)),
+                len(wanted),
                 **draws,
-            ),
+            )
+        )
+        metrics.append(
             bootstrap(
                 "calibration_error",
-                lambda rows: calibration_error(best[rows], correct[rows]),
-                len(targets),
+                lambda rows: calibration_error(sure[rows], correct[rows]),
+                len(wanted),
+                **draws,
+            )
+        )
+        counts = sets.tally(actual, [frozenset([one["label"]]) for one in best], names)
+        return (
+            {metric.name: metric for metric in metrics},
+            sets.by_label(counts, names, sampling.confidence),
+            confusions(wanted, found, names, sampling.confidence),
+        )
+
+    def _judge_several(
+        self,
+        actual: Sequence[Answers],
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        calibration: Calibration,
+        sampling: Sampling,
+    ) -> Judgement:
+        answered = self.answers(encoded, logits, calibration)
+        counts = sets.tally(actual, answered, self.labels)
+        total = counts.sum(axis=1)
+        chances = self._chances(np.stack(logits), calibration)
+        wanted = np.stack(self.targets(encoded, actual)) > 0
+        sure = np.maximum(chances, 1 - chances)
+        correct = (chances >= 0.5) == wanted
+        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
+        size = len(actual)
+        exact = sum(a == b for a, b in zip(actual, answered, strict=True))
+        metrics = [
+            bootstrap("micro_f1", sets.resampled(total, sets.micro_f1), size, **draws),
+            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
+            wilson("exact_match", exact, size, sampling.confidence),
+            bootstrap(
+                "calibration_error",
+                lambda rows: calibration_error(sure[rows].ravel(), correct[rows].ravel()),
+                size,
                 **draws,
             ),
         ]
         return (
             {metric.name: metric for metric in metrics},
-            by_class(targets, predicted, labels, confidence),
-            confusions(targets, predicted, labels, confidence),
+            sets.by_label(counts, self.labels, sampling.confidence),
+            sets.confusions(actual, answered, sampling.confidence),
         )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return best label and score (of one label a text), and every label's probability."""
+        count = len(self.labels)
+        every = {"name": "probabilities", "datatype": "FP64", "shape": [-1, count]}
+        if self.link == "sigmoid":
+            return [{"name": "labels", "datatype": "BYTES", "shape": [-1]}, every]
+        return [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "score", "datatype": "FP64", "shape": [-1]},
+            every,
+        ]
+
+    def tensors(
+        self, encoded: Encoded, logits: Sequence[Logits], calibration: Calibration
+    ) -> dict[str, list[Any]]:
+        """Return the tensors of `describe`; `labels` holds one JSON list a text."""
+        answered = self.decode(encoded, logits, calibration, None)
+        chances = self._chances(np.stack(logits), calibration) if len(logits) else np.zeros(0)
+        every = {"probabilities": chances.ravel().tolist()}
+        if self.link == "sigmoid":
+            names = [[one["label"] for one in told] for told in answered]
+            return {"labels": [json.dumps(n, ensure_ascii=False) for n in names], **every}
+        return {
+            "label": [told[0]["label"] for told in answered],
+            "score": [told[0]["score"] for told in answered],
+            **every,
+        }
+
+    def brief(self, predictions: list[dict[str, Any]]) -> tuple[str, float]:
+        """Return the best label and its score."""
+        if not predictions:
+            return "", 1.0
+        return predictions[0]["label"], predictions[0]["score"]
+
+
+def _listed(cell: str) -> list[str] | None:
+    """Return the strings of a JSON list, or None where the cell is something else."""
+    if not cell.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(cell)
+    except ValueError:
+        return None
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return value
+    return None

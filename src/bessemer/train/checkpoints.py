@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,6 +25,8 @@ class Checkpoint:
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
+    #: Digests of what determines the training, by name.
+    identity: dict[str, str] = field(default_factory=dict)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -41,7 +42,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     name = f"step-{checkpoint.values['step']:09d}-{checkpoint.values['epoch']:05d}"
     with folder.atomic_folder(path / name) as aside:
         write(aside / TENSORS, checkpoint.tensors)
-        (aside / STATE).write_text(json.dumps(checkpoint.values), encoding="utf-8")
+        state = {"values": checkpoint.values, "identity": checkpoint.identity}
+        (aside / STATE).write_text(json.dumps(state), encoding="utf-8")
     for other in path.iterdir():
         if other.name != name:
             shutil.rmtree(other, ignore_errors=True)
@@ -62,23 +64,49 @@ def write(path: Path, tensors: dict[str, Tensor]) -> None:
         ) from error
 
 
-def load(path: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint under `path`, or None; a damaged one is passed over."""
+def load(path: Path, identity: dict[str, str] | None = None) -> Checkpoint | None:
+    """Return the newest whole checkpoint under `path`, or None; a damaged one is passed over.
+
+    Args:
+        path: Where `save` put it.
+        identity: What determines the training that goes on from it; None to ask nothing.
+
+    Raises:
+        CorruptError: It belongs to another training; the message says what differs.
+    """
     for candidate in sorted(path.glob("step-*"), reverse=True):
         try:
             folder.check(candidate)
         except CorruptError:
             continue
-        return Checkpoint(
-            tensors=load_file(candidate / TENSORS),
-            values=json.loads((candidate / STATE).read_text(encoding="utf-8")),
-        )
+        state = json.loads((candidate / STATE).read_text(encoding="utf-8"))
+        found = Checkpoint(load_file(candidate / TENSORS), state["values"], state["identity"])
+        if identity is not None:
+            _refuse_other(candidate, found.identity, identity)
+        return found
     return None
 
 
+def _refuse_other(path: Path, theirs: dict[str, str], ours: dict[str, str]) -> None:
+    other = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if other:
+        told = "; ".join(
+            f"{name} is {theirs.get(name, 'absent')[:12]} there, {ours.get(name, 'absent')[:12]}"
+            " here"
+            for name in other
+        )
+        raise CorruptError(
+            f"{path} is a checkpoint of another training: {told}.",
+            remedy="Remove that folder, and training begins anew.",
+        )
+
+
 def gather(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return copies of trainable weights, their optimizer state and the RNG's state."""
-    tensors = {"rng": torch.get_rng_state()}
+    """Return copies of trainable weights and their optimizer state.
+
+    No random state: every draw is made from a seed and the number of its step.
+    """
+    tensors: dict[str, Tensor] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             tensors[f"weight.{name}"] = parameter.detach().clone()
@@ -89,13 +117,12 @@ def gather(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 def scatter(tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> None:
     """Put what `gather` returned back into a module and an optimizer of the same shapes."""
-    torch.set_rng_state(tensors["rng"])
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         parameter.data.copy_(tensors[f"weight.{name}"])
         state = {
-            key.split(".", 2)[1]: value
+            key.split(".", 2)[1]: value.to(parameter.device) if value.ndim else value
             for key, value in tensors.items()
             if key.startswith("optimizer.") and key.split(".", 2)[2] == name
         }

@@ -1,48 +1,44 @@
-"""Sentence vectors of many texts by a frozen encoder (PyTorch)."""
+"""Vectors of many texts by a frozen encoder (PyTorch)."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bessemer.core.progress import Progress, Step
+from bessemer.core.progress import Progress
 from bessemer.pretrained.encoder import Encoder, has_bf16, pad
-from bessemer.tasks.base import TokenIds
-
-BATCH = 32
+from bessemer.tasks.base import Features
+from bessemer.train.cores import Cores
 
 
 def embed(
-    encoder: Encoder, token_ids: TokenIds, progress: Progress, what: str
-) -> NDArray[np.float32]:
-    """Return unit vectors, shape [n, width], in the order of `token_ids`.
+    encoder: Encoder,
+    features: Sequence[Features],
+    progress: Progress,
+    what: str,
+    device: str = "cpu",
+) -> list[NDArray[np.float32]]:
+    """Return the vectors of each text, in order: shape [width], or [length, width] unpooled.
 
     Texts are sorted by length, so that little is padded, and computed in bfloat16 where the
-    CPU multiplies it in hardware. Each core computes batches of its own: 1.3 times the texts
-    of cores that share one, and the same bits on any number of cores.
+    processor multiplies it in hardware.
     """
-    encoder.eval()
-    if has_bf16():
+    encoder.to(device).eval()
+    if device == "cpu" and has_bf16():
         encoder.transformer.to(torch.bfloat16)
-    order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
-    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-    vectors = np.empty((len(token_ids), encoder.width), dtype=np.float32)
-    cores = torch.get_num_threads()
+    vectors: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
 
     def compute(rows: list[int]) -> int:
+        ids, mask = pad([features[row] for row in rows])
         with torch.inference_mode():
-            vectors[rows] = encoder(*pad([token_ids[row] for row in rows])).numpy()
+            found = encoder(ids.to(device), mask.to(device)).cpu().numpy()
+        for vector, row in zip(found, rows, strict=True):
+            vectors[row] = vector if encoder.pooled else vector[: len(features[row])].copy()
         return len(rows)
 
-    done = 0
-    try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for count in pool.map(compute, batches):
-                done += count
-                progress(Step(what, done, len(order), "texts"))
-    finally:
-        torch.set_num_threads(cores)
+    with Cores(device) as cores:
+        cores.over(compute, features, progress, what)
     return vectors

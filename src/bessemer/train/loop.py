@@ -1,4 +1,4 @@
-"""Gradient training of encoder and head: bucketed batches, early stopping, exact resume."""
+"""Gradient training: pieces on every core, a running average, early stopping, exact resume."""
 
 from __future__ import annotations
 
@@ -9,246 +9,261 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
+from bessemer.core.errors import OperatorError
 from bessemer.core.progress import Step
-from bessemer.measures.calibration import fit_temperature, log_loss
-from bessemer.pretrained.encoder import Encoder, has_bf16, pad
-from bessemer.tasks.base import TokenIds
 from bessemer.train import checkpoints
-from bessemer.train.batching import length_buckets
-from bessemer.train.methods.base import Batch, Lesson
-
-CLIP_NORM = 1.0
+from bessemer.train.cores import Cores
+from bessemer.train.curriculum import Curriculum
+from bessemer.train.events import Events
+from bessemer.train.gradient import Gradient
+from bessemer.train.methods.base import Lesson
+from bessemer.train.network import Network
+from bessemer.train.options import LoopOptions
 
 #: Trained tensors by parameter name.
 Weights = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to step; see the options of `train.methods.full` for the meaning of each."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    head_learning_rate: float
-    weight_decay: float
-    warmup: float
-    averaging: float
-    patience: int
-    checkpoint_every: int
-
-
-class Model(nn.Module):
-    """Encoder and head as one module."""
-
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = head
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits, float32, shape [batch, labels]."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
-            vectors = self.encoder(input_ids, attention_mask)
-        logits: Tensor = self.head(vectors.float())
-        return logits
 
 
 @dataclass
 class State:
     """Where training stands, beside weights and optimizer."""
 
+    #: Padded tokens of a piece.
+    budget: int
     step: int = 0
     epoch: int = 0
     #: Batches of the current epoch that are done.
     batch: int = 0
-    #: Lowest log-loss on validation, and after which epoch; 0 is before the first step.
+    #: What the kept epoch reached (lower is better), and which it was; 0 is before the first step.
     best: float = math.inf
     best_epoch: int = 0
-    #: For each epoch {"accuracy", "log_loss"} on validation.
+    #: For each epoch what `Curriculum.validate` returned.
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def run(lesson: Lesson, model: Model, settings: Settings) -> tuple[Weights, State]:
-    """Train until the epochs are done or the log-loss on validation stops falling.
+@dataclass
+class Training:
+    """One training from its first step, or its last checkpoint, to the kept weights."""
 
-    What is validated and returned is a running average of the weights (Polyak & Juditsky
-    1992): on little data single steps scatter around what they average to.
+    lesson: Lesson
+    network: Network
+    options: LoopOptions
+    curriculum: Curriculum
+    state: State = field(init=False)
+    #: Best average so far, and the running one.
+    best: Weights = field(init=False)
+    average: Weights = field(init=False)
 
-    Returns:
-        The average with the lowest log-loss on validation after temperature scaling (the
-        weights before the first step count too), by parameter name, and the final state.
-    """
-    optimizer = _optimizer(model, settings)
-    state, best, average = _resume(lesson, model, optimizer)
-    lengths = [len(ids) for ids in lesson.train.token_ids]
-    per_epoch = math.ceil(len(lengths) / settings.batch_size)
-    total = per_epoch * settings.epochs
-    began, begun_at = time.monotonic(), state.step
-    with SummaryWriter(str(lesson.events), purge_step=state.step) as writer:
-        while state.epoch < settings.epochs and not _tired(state, settings):
-            batches = length_buckets(
-                lengths, settings.batch_size, seed=lesson.seed, epoch=state.epoch
+    def run(self) -> tuple[Weights, State]:
+        """Train until the epochs are done or validation gets no better.
+
+        What is validated and returned is a running average of the weights (Polyak & Juditsky
+        1992): on little data single steps scatter around what they average to.
+
+        Returns:
+            The best average by parameter name (the weights before the first step count too),
+            and the final state. The network wears these weights.
+
+        Raises:
+            OperatorError: The loss is no number any more, or memory does not hold one text.
+        """
+        self.network.set_dropout(None)  # of what a method has added
+        self.accelerator = Accelerator(cpu=self.lesson.device == "cpu")
+        self.network.to(self.lesson.device)
+        self.optimizer = _optimizer(self.network, self.options)
+        features = self.lesson.train.encoded.features
+        with Cores(self.lesson.device) as self.cores, Events(self.lesson.events) as self.events:
+            self.network.remember(
+                features, lambda one, rows, what: self.cores.over(one, rows, self._tell, what)
             )
-            for batch in batches[state.batch :]:
-                rate = _schedule(optimizer, settings, state.step, total)
-                loss = _step(lesson, model, optimizer, batch)
-                state.step, state.batch = state.step + 1, state.batch + 1
-                _average(average, model, settings, state.step)
-                writer.add_scalar("train/loss", loss, state.step)
-                writer.add_scalar("train/learning_rate", rate, state.step)
-                done = (state.step - begun_at) * settings.batch_size
-                speed = done / (time.monotonic() - began)
-                note = f"loss {loss:.3f} · {speed:.0f} examples/s · validation {state.best:.4f}"
-                lesson.progress(Step("train", state.step, total, "steps", note))
-                if state.step % settings.checkpoint_every == 0:
-                    _save(lesson, model, optimizer, state, best=best, average=average)
-            state.epoch, state.batch = state.epoch + 1, 0
-            with _wearing(model, average):
-                scores = validate(model, lesson.validation)
-            state.history.append(scores)
-            for name, value in scores.items():
-                writer.add_scalar(f"validation/{name}", value, state.step)
-            if scores["log_loss"] < state.best:
-                state.best, state.best_epoch = scores["log_loss"], state.epoch
-                best = _copy(average)
-            _save(lesson, model, optimizer, state, best=best, average=average)
-    return best, state
+            self._resume()
+            self.gradient = Gradient(
+                self.network,
+                [p for p in self.network.parameters() if p.requires_grad],
+                self.cores,
+                self.state.budget,
+            )
+            while self.state.epoch < self.options.epochs and not self._tired():
+                self._epoch()
+        for name, tensor in _live(self.network).items():
+            tensor.copy_(self.best[name])
+        return self.best, self.state
+
+    def _tell(self, step: Step) -> None:
+        self.lesson.progress(step)
+
+    def _tired(self) -> bool:
+        """Return whether the last epochs brought nothing; asked anew after a resume."""
+        return self.state.epoch - self.state.best_epoch >= self.options.patience
+
+    def _epoch(self) -> None:
+        state, options = self.state, self.options
+        batches = self.curriculum.batches(state.epoch)
+        began, begun_at = time.monotonic(), state.step
+        total = len(batches) * options.epochs
+        for rows in batches[state.batch :]:
+            rate = _schedule(self.optimizer, options, state.step, total)
+            loss = self._step(rows)
+            state.step, state.batch = state.step + 1, state.batch + 1
+            _average(self.average, self.network, options.averaging, state.step)
+            self.events.scalars(state.step, {"train/loss": loss, "train/learning_rate": rate})
+            speed = (state.step - begun_at) * options.batch_size / (time.monotonic() - began)
+            known = f" · validation {state.best:.4f}" if math.isfinite(state.best) else ""
+            note = f"loss {loss:.3f} · {speed:.0f} examples/s{known}"
+            self._tell(Step("train", state.step, total, "steps", note))
+            if state.step % options.checkpoint_every == 0:
+                self._save()
+        state.epoch, state.batch = state.epoch + 1, 0
+        self._validate()
+        self._save()
+
+    def _step(self, rows: list[int]) -> float:
+        """Move the weights by one step and return the loss."""
+        state, accelerator = self.state, self.accelerator
+        self.network.train()
+        mine = rows[accelerator.process_index :: accelerator.num_processes]
+        seed = self.lesson.seed * 1_000_003 + state.step
+        gradients, loss, halved = self.gradient.compute(
+            mine, self.curriculum.pieces, seed, self._loss
+        )
+        if halved:
+            state.budget = self.gradient.budget
+            note = f"memory ran out: {state.budget} tokens are computed at once from now on"
+            self._tell(Step("train", state.step, 0, "steps", note))
+        for parameter, gradient in zip(self.gradient.parameters, gradients, strict=True):
+            if accelerator.num_processes > 1:
+                gradient = accelerator.reduce(gradient, "mean")  # noqa: PLW2901
+            parameter.grad = gradient
+        norm = nn.utils.clip_grad_norm_(self.gradient.parameters, self.options.clip_norm)
+        if not (math.isfinite(loss) and bool(norm.isfinite())):
+            raise OperatorError(
+                f"The loss is {loss:g} and its gradient's norm {float(norm):g} at step"
+                f" {state.step + 1} (epoch {state.epoch + 1}, batch {state.batch + 1}, rows"
+                f" {', '.join(map(str, sorted(rows)[:5]))} … of the training split).",
+                remedy="Lower train.learning_rate or train.head_learning_rate. The last good"
+                " checkpoint is kept.",
+            )
+        self.optimizer.step()
+        return loss
+
+    def _loss(self, part: list[int]) -> tuple[Tensor, float]:
+        return self.curriculum.loss(self.network, part)
+
+    def _validate(self) -> None:
+        """Measure the average and keep it if it is the best so far."""
+        state = self.state
+        with _wearing(self.network, self.average):
+            scores = self.curriculum.validate(self.network, self.cores)
+        if scores is None:
+            self.best, state.best_epoch = _copy(self.average), state.epoch
+            return
+        state.history.append(scores)
+        self.events.scalars(state.step, {f"validation/{n}": v for n, v in scores.items()})
+        if self.curriculum.confusion is not None:
+            self.events.confusion(state.step, self.curriculum.confusion)
+        worth = self._worth(scores)
+        if worth < state.best:
+            state.best, state.best_epoch = worth, state.epoch
+            self.best = _copy(self.average)
+        self.lesson.told(state.epoch, scores["log_loss"])
+
+    def _worth(self, scores: dict[str, float]) -> float:
+        """Return what decides, lower being better."""
+        if self.options.choose_by == "log_loss":
+            return scores["log_loss"]
+        return -scores["score"]
+
+    def _resume(self) -> None:
+        """Take up the last checkpoint, or begin."""
+        found = checkpoints.load(self.lesson.work, self.lesson.identity)
+        if found is None:
+            scores = self.curriculum.validate(self.network, self.cores)
+            worth = math.inf if scores is None else self._worth(scores)
+            self.state = State(self.options.micro_tokens, best=worth)
+            self.best, self.average = _copy(_live(self.network)), _copy(_live(self.network))
+            return
+        checkpoints.scatter(found.tensors, self.network, self.optimizer)
+        self.state = State(**found.values)
+        self.best, self.average = (
+            {
+                name.removeprefix(kind): tensor.to(self.network.device)
+                for name, tensor in found.tensors.items()
+                if name.startswith(kind)
+            }
+            for kind in ("best.", "average.")
+        )
+        self.events.resume(self.state.step)
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        tensors = checkpoints.gather(self.network, self.optimizer)
+        for kind, weights in {"best": self.best, "average": self.average}.items():
+            tensors |= {f"{kind}.{name}": tensor for name, tensor in weights.items()}
+        found = checkpoints.Checkpoint(tensors, vars(self.state), self.lesson.identity)
+        checkpoints.save(self.lesson.work, found)
 
 
-def _tired(state: State, settings: Settings) -> bool:
-    """Return whether the last epochs brought nothing; asked anew after a resume."""
-    return state.epoch - state.best_epoch >= settings.patience
-
-
-def validate(model: Model, split: Batch) -> dict[str, float]:
-    """Return accuracy and log-loss after temperature scaling, in nats, without dropout."""
-    found = logits(model, split.token_ids)
-    return {
-        "accuracy": float((found.argmax(axis=1) == split.targets).mean()),
-        "log_loss": log_loss(found, split.targets, fit_temperature(found, split.targets)),
-    }
-
-
-def logits(model: Model, token_ids: TokenIds, batch_size: int = 64) -> NDArray[np.float32]:
-    """Return logits, shape [n, labels], in the order of `token_ids`."""
-    model.eval()
-    order = sorted(range(len(token_ids)), key=lambda row: len(token_ids[row]))
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            parts.append(model(*pad([token_ids[row] for row in rows])).numpy())
-    result = np.concatenate(parts)
-    return result[np.argsort(order)]
-
-
-def _step(lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer, rows: list[int]) -> float:
-    model.train()
-    targets = torch.from_numpy(lesson.train.targets[rows])
-    loss = lesson.task.loss(model(*pad([lesson.train.token_ids[row] for row in rows])), targets)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], CLIP_NORM)
-    optimizer.step()
-    return float(loss.detach())
-
-
-def _optimizer(model: Model, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(network: Network, options: LoopOptions) -> torch.optim.Optimizer:
     """Return AdamW; biases and norms are not decayed, and the head learns at its own rate."""
-    encoder = [p for p in model.encoder.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [p for p in encoder if p.ndim > 1],
-            "base": settings.learning_rate,
-            "weight_decay": settings.weight_decay,
-        },
-        {
-            "params": [p for p in encoder if p.ndim <= 1],
-            "base": settings.learning_rate,
-            "weight_decay": 0.0,
-        },
-        {
-            "params": list(model.head.parameters()),
-            "base": settings.head_learning_rate,
-            "weight_decay": 0.0,
-        },
+    encoder = [p for p in network.encoder.parameters() if p.requires_grad]
+    kinds: list[tuple[list[Tensor], float, float]] = [
+        ([p for p in encoder if p.ndim > 1], options.learning_rate, options.weight_decay),
+        ([p for p in encoder if p.ndim <= 1], options.learning_rate, 0.0),
+        (
+            [p for p in network.head.parameters() if p.requires_grad],
+            options.head_learning_rate,
+            0.0,
+        ),
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "base": rate, "weight_decay": decay}
+        for parameters, rate, decay in kinds
+        if parameters
+    ]
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
 
 
-def _schedule(optimizer: torch.optim.Optimizer, settings: Settings, step: int, total: int) -> float:
+def _schedule(
+    optimizer: torch.optim.Optimizer, options: LoopOptions, step: int, total: int
+) -> float:
     """Set each group's rate: linear warm-up, then half a cosine to 0. Return the encoder's."""
-    warmup = max(1, round(settings.warmup * total))
+    warmup = max(1, round(options.warmup * total))
     factor = min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
     for group in optimizer.param_groups:
         group["lr"] = group["base"] * factor
-    return settings.learning_rate * factor
+    return options.learning_rate * factor
 
 
-def _live(model: Model) -> Weights:
+def _live(network: Network) -> Weights:
     """Return the trained parameters themselves, by name."""
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
 
 
 def _copy(weights: Weights) -> Weights:
     return {name: tensor.clone() for name, tensor in weights.items()}
 
 
-def _average(average: Weights, model: Model, settings: Settings, step: int) -> None:
+def _average(average: Weights, network: Network, averaging: float, step: int) -> None:
     """Move the average towards the weights; the first steps, which it does not know, faster."""
-    kept = min(settings.averaging, step / (step + 9))
-    for name, tensor in _live(model).items():
+    kept = min(averaging, step / (step + 9))
+    for name, tensor in _live(network).items():
         average[name].lerp_(tensor, 1 - kept)
 
 
 @contextmanager
-def _wearing(model: Model, weights: Weights) -> Iterator[None]:
-    """Give the model other weights for a while."""
-    live = _live(model)
+def _wearing(network: Network, weights: Weights) -> Iterator[None]:
+    """Give the network other weights for a while."""
+    live = _live(network)
     own = _copy(live)
     for name, tensor in live.items():
         tensor.copy_(weights[name])
-    yield
-    for name, tensor in live.items():
-        tensor.copy_(own[name])
-
-
-def _resume(
-    lesson: Lesson, model: Model, optimizer: torch.optim.Optimizer
-) -> tuple[State, Weights, Weights]:
-    """Return where training stands, the best weights, and the average."""
-    found = checkpoints.load(lesson.work)
-    if found is None:
-        torch.manual_seed(lesson.seed)
-        state = State(best=validate(model, lesson.validation)["log_loss"])
-        return state, _copy(_live(model)), _copy(_live(model))
-    checkpoints.scatter(found.tensors, model, optimizer)
-    kept = {
-        kind: {
-            name.removeprefix(kind): tensor
-            for name, tensor in found.tensors.items()
-            if name.startswith(kind)
-        }
-        for kind in ("best.", "average.")
-    }
-    return State(**found.values), kept["best."], kept["average."]
-
-
-def _save(
-    lesson: Lesson,
-    model: Model,
-    optimizer: torch.optim.Optimizer,
-    state: State,
-    **kept: Weights,
-) -> None:
-    tensors = checkpoints.gather(model, optimizer)
-    for kind, weights in kept.items():
-        tensors |= {f"{kind}.{name}": tensor for name, tensor in weights.items()}
-    checkpoints.save(lesson.work, checkpoints.Checkpoint(tensors, vars(state)))
+    try:
+        yield
+    finally:
+        for name, tensor in live.items():
+            tensor.copy_(own[name])

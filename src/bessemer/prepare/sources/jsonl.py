@@ -14,7 +14,7 @@ from bessemer.prepare.text import decoded
 
 
 class Jsonl(Source):
-    """Objects whose values are strings, numbers or null; numbers become their text."""
+    """Objects; numbers become their text, lists and objects (of labels, of spans) their JSON."""
 
     version = 1
     suffixes = (".jsonl", ".ndjson")
@@ -38,18 +38,26 @@ class Jsonl(Source):
                     f"{path}, line {number}: {line[:40]!r} is no JSON object.",
                     remedy='Write one object a line, as {"text": "…", "label": "…"}.',
                 )
+            if isinstance(value.get(data.columns.text), (list, dict)):
+                raise DataError(
+                    f"{path}, line {number}: {data.columns.text!r} holds no text but"
+                    f" {str(value[data.columns.text])[:40]!r}….",
+                    remedy="Write the text as one string, or set data.columns.text.",
+                )
             rows.append({key: _cell(path, number, key, cell) for key, cell in value.items()})
         names = list(dict.fromkeys(key for row in rows for key in row))
         return pa.table({n: pa.array([row.get(n) for row in rows], pa.string()) for n in names})
 
 
 def _cell(path: Path, line: int, key: str, cell: object) -> str | None:
-    if isinstance(cell, (list, dict)) or len(str(cell)) > MOST_CELL_BYTES:
-        raise DataError(
-            f"{path}, line {line}: {key!r} holds {str(cell)[:40]!r}….",
-            remedy=f"A value is a string or a number of at most {MOST_CELL_BYTES:,} bytes.",
-        )
     text = None if cell is None else str(cell)
+    if isinstance(cell, (list, dict)):
+        text = json.dumps(cell, ensure_ascii=False)
+    if len(text or "") > MOST_CELL_BYTES:
+        raise DataError(
+            f"{path}, line {line}: {key!r} holds {len(text or ''):,} characters.",
+            remedy=f"A value has at most {MOST_CELL_BYTES:,} bytes.",
+        )
     try:
         (text or "").encode()
     except UnicodeEncodeError as error:

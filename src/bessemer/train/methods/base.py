@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bessemer.core.catalogue import Catalogue
 from bessemer.core.progress import Progress
 from bessemer.core.project import Block
-from bessemer.tasks.base import Task, TokenIds
+from bessemer.tasks.base import Answers, Encoded, Target, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoded examples of one split: token ids and class numbers, equally many."""
+    """The encoded examples of one split, what is right for each, and what is learnt from it."""
 
-    token_ids: TokenIds
-    targets: NDArray[np.int64]
+    encoded: Encoded
+    answers: list[Answers]
+    targets: list[Target]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def _nobody(epoch: int, score: float) -> None:
+    """Is told of an epoch by default."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,6 @@ class Lesson:
     """Everything a method is given."""
 
     task: Task
-    labels: tuple[str, ...]
     train: Batch
     validation: Batch
     #: The base: its checked configuration and its safetensors file.
@@ -44,6 +49,12 @@ class Lesson:
     #: Folder for TensorBoard event files.
     events: Path
     progress: Progress
+    #: What determines the outcome, by name: a checkpoint of another recipe is refused.
+    identity: dict[str, str] = field(default_factory=dict)
+    #: Where gradients are computed: "cpu", "cuda" …
+    device: str = "cpu"
+    #: Is told the validation log-loss after every epoch, and may raise to end a search's trial.
+    told: Callable[[int, float], None] = _nobody
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,13 @@ class Learnt:
 
     head: dict[str, Tensor]
     encoder: dict[str, Tensor] | None = None
+    #: LoRA matrices by PEFT's names, where the encoder is the base plus these.
+    adapter: dict[str, Tensor] | None = None
+    #: PEFT's configuration of the adapter.
+    adapter_config: dict[str, Any] = field(default_factory=dict)
+    #: Log-loss of exactly these weights on the validation split, in nats, after temperature
+    #: scaling: whoever loads them later can tell whether they are the ones that were trained.
+    log_loss: float = float("nan")
     #: Choices and figures worth keeping: the regularisation, the best epoch …
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -71,6 +89,9 @@ class Method(ABC):
         Args:
             lesson: What to learn from.
             options: An instance of `Options`.
+
+        Raises:
+            ProjectError: The method cannot learn this task.
         """
 
 

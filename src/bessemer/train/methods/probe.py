@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,16 @@ from bessemer.core.progress import Progress, Step
 from bessemer.core.project import Block
 from bessemer.measures.calibration import fit_temperature, log_loss
 from bessemer.train.methods.base import Learnt, Lesson, Method
+from bessemer.train.options import ClassWeight
 
 #: Of the gradient. A tenth of scikit-learn's default: 0.1 points on BANKING77 for twice the time.
 TOLERANCE = 1e-5
+#: Inverse regularisation strengths for unit vectors, and for vectors of about unit entries.
+UNIT, PLAIN = (1.0, 5.0, 20.0, 80.0), (0.001, 0.01, 0.1)
+#: Logit of what no training row shows.
+NEVER = -20.0
 
-#: Coefficients [classes, width] and intercepts [classes].
+#: Coefficients [outputs, width] and intercepts [outputs].
 Head = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -28,13 +34,13 @@ Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class ProbeOptions(Block):
     """Options of `probe`."""
 
-    strengths: tuple[Strength, ...] = Field(
-        (1.0, 5.0, 20.0, 80.0),
-        min_length=1,
-        description="Inverse regularisation strengths to choose from, on the validation split.",
+    strengths: Annotated[tuple[Strength, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="Inverse regularisation strengths to choose from, on the validation split;"
+        " without it 1, 5, 20, 80 for whole texts and 0.001, 0.01, 0.1 for tokens.",
     )
 
-    class_weight: Literal["none", "balanced"] = Field(
+    class_weight: ClassWeight = Field(
         "none",
         description="balanced: rare labels weigh as much as frequent ones, for when the rows to"
         " come are spread over the labels more evenly than the training rows.",
@@ -45,7 +51,8 @@ class Probe(Method):
     """Multinomial logistic regression, its regularisation chosen on the validation split.
 
     The strength with the lowest log-loss after temperature scaling wins: accuracy moves in
-    steps of one example, and what is served is the scaled probability.
+    steps of one example, and what is served is the scaled probability. Where a text may have
+    several labels, each gets a regression of its own.
     """
 
     version = 1
@@ -59,74 +66,127 @@ class Probe(Method):
         from bessemer.train.embed import embed
 
         torch.manual_seed(lesson.seed)
-        encoder = Encoder(lesson.config, lesson.weights)
+        encoder = Encoder(lesson.config, lesson.weights, pooled=lesson.task.pooled)
         # One pass over both splits, so that both are sorted by length together.
-        count = len(lesson.train.targets)
-        both = lesson.train.token_ids + lesson.validation.token_ids
-        vectors = embed(encoder, both, lesson.progress, "encode")
-        coefficients, intercepts, notes = fit(
-            vectors[:count],
-            lesson.train.targets,
-            vectors[count:],
-            lesson.validation.targets,
-            options,
-            lesson.progress,
-        )
-        head = {
-            "weight": torch.tensor(coefficients, dtype=torch.float32).contiguous(),
-            "bias": torch.tensor(intercepts, dtype=torch.float32),
-        }
-        return Learnt(head=head, notes=notes)
+        both = lesson.train.encoded.features + lesson.validation.encoded.features
+        vectors = embed(encoder, both, lesson.progress, "encode", lesson.device)
+        return fit(lesson, vectors[: len(lesson.train)], vectors[len(lesson.train) :], options)
 
 
 def fit(
-    train: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    validation: NDArray[np.float32],
-    validation_targets: NDArray[np.int64],
+    lesson: Lesson,
+    train: list[NDArray[np.float32]],
+    validation: list[NDArray[np.float32]],
     options: ProbeOptions,
+) -> Learnt:
+    """Return the head that the validation split chooses.
+
+    Args:
+        lesson: The task, targets and progress.
+        train: The encoder's vectors of the training rows.
+        validation: And of the validation rows.
+        options: Strengths and weights.
+    """
+    import torch
+
+    task = lesson.task
+    strengths = options.strengths or (UNIT if task.pooled else PLAIN)
+    (coefficients, intercepts), notes = choose(
+        task.flat(train, lesson.train.targets),
+        task.flat(validation, lesson.validation.targets),
+        len(task.outputs),
+        strengths,
+        balanced=options.class_weight == "balanced",
+        progress=lesson.progress,
+    )
+    head = {
+        "weight": torch.tensor(coefficients, dtype=torch.float32).contiguous(),
+        "bias": torch.tensor(intercepts, dtype=torch.float32),
+    }
+    return Learnt(head=head, log_loss=notes["log_loss"], notes=notes)
+
+
+def choose(
+    train: tuple[NDArray[np.float32], NDArray[Any]],
+    validation: tuple[NDArray[np.float32], NDArray[Any]],
+    outputs: int,
+    strengths: tuple[float, ...],
+    *,
+    balanced: bool,
     progress: Progress,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
-    """Return coefficients [classes, width], intercepts [classes], and how they were chosen.
+) -> tuple[Head, dict[str, Any]]:
+    """Return coefficients [outputs, width], intercepts [outputs], and how they were chosen.
 
     Every fit starts anew: from the solution of a stronger regularisation, L-BFGS finds its
     gradient small enough at once and returns that solution again. Each has one core: shared,
     a fit of this size takes twice the time.
+
+    Args:
+        train: Vectors [n, width] and targets: numbers [n], or 0 and 1 [n, outputs].
+        validation: The same of the validation split.
+        outputs: How many there are.
+        strengths: To choose from.
+        balanced: Whether rare outputs weigh as much as frequent ones.
+        progress: Is told after every fit.
+
+    Raises:
+        ContractError: No fit has a finite log-loss.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    weight = "balanced" if options.class_weight == "balanced" else None
-
-    def solve(strength: float) -> tuple[float, Head]:
+    def regression(strength: float, targets: NDArray[Any]) -> Head:
+        weight = "balanced" if balanced else None
         model = LogisticRegression(C=strength, tol=TOLERANCE, max_iter=2000, class_weight=weight)
-        model.fit(train, targets)
-        return strength, _full(model.coef_, model.intercept_)
+        model.fit(train[0], targets)
+        return model.coef_, model.intercept_
 
-    notes: dict[str, Any] = {"strength": None, "validation": {}}
+    solve: Callable[..., Head] = _several if train[1].ndim == 2 else _one
+    notes: dict[str, Any] = {"strength": None, "validation": {}, "log_loss": float("inf")}
     best: Head | None = None
-    least = float("inf")
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, (strength, head) in enumerate(pool.map(solve, sorted(options.strengths)), 1):
-            logits = validation @ head[0].T + head[1]
-            temperature = fit_temperature(logits, validation_targets)
-            loss = log_loss(logits, validation_targets, temperature)
-            if loss < least:
-                best, least, notes["strength"] = head, loss, strength
-            score = float((logits.argmax(axis=1) == validation_targets).mean())
-            shown = f"strength {strength:g}: validation accuracy {score:.4f}, log-loss {loss:.4f}"
-            notes["validation"][f"{strength:g}"] = {"accuracy": score, "log_loss": loss}
-            progress(Step("fit", number, len(options.strengths), "fits", shown))
+        ordered = sorted(strengths)
+        heads = pool.map(lambda c: solve(lambda y: regression(c, y), train[1], outputs), ordered)
+        for number, (strength, head) in enumerate(zip(ordered, heads, strict=True), 1):
+            logits = (validation[0] @ head[0].T + head[1]).astype(np.float32)
+            loss = log_loss(logits, validation[1], fit_temperature(logits, validation[1]))
+            if loss < notes["log_loss"]:
+                best, notes["log_loss"], notes["strength"] = head, loss, strength
+            notes["validation"][f"{strength:g}"] = loss
+            shown = f"strength {strength:g}: validation log-loss {loss:.4f}"
+            progress(Step("fit", number, len(strengths), "fits", shown))
     if best is None:
         raise ContractError("No fit has a finite log-loss on the validation split.")
-    return *best, notes
+    return best, notes
 
 
-def _full(coefficients: NDArray[np.float64], intercepts: NDArray[np.float64]) -> Head:
-    """Write scikit-learn's single row for two classes as two rows with the same softmax."""
-    if len(intercepts) > 1:
-        return coefficients, intercepts
-    half, bias = coefficients / 2, intercepts / 2
-    return np.concatenate([-half, half]), np.concatenate([-bias, bias])
+def _one(
+    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.int64], outputs: int
+) -> Head:
+    """Return one softmax over all outputs, those that no row shows included."""
+    seen = np.unique(targets)
+    coefficients, intercepts = regression(targets)
+    if len(intercepts) == 1:  # scikit-learn's single row for two classes, with the same softmax
+        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    whole, biases = np.zeros((outputs, coefficients.shape[1])), np.full(outputs, NEVER)
+    whole[seen], biases[seen] = coefficients, intercepts
+    return whole, biases
+
+
+def _several(
+    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.float32], outputs: int
+) -> Head:
+    """Return a regression for each output; one that all rows or none have is a constant."""
+    parts = []
+    for column in targets.T:
+        if column.min() == column.max():
+            width = 0
+            parts.append((np.zeros((1, width)), np.array([-NEVER if column.max() else NEVER])))
+        else:
+            parts.append(regression(column))
+    width = max(coefficients.shape[1] for coefficients, _ in parts)
+    rows = [c if c.shape[1] else np.zeros((1, width)) for c, _ in parts]
+    return np.concatenate(rows), np.concatenate([intercepts for _, intercepts in parts])

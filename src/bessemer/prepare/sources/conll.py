@@ -1,0 +1,91 @@
+"""CoNLL columns: a token and its tag on each line, an empty line after each sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+
+from bessemer.core.errors import DataError
+from bessemer.core.project import Data
+from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source
+from bessemer.prepare.text import decoded
+
+#: O, or a part of an entity: IOB1, IOB2, IOBES and BILOU alike.
+_TAG = re.compile(r"O|([BILUES])-(.+)")
+#: Scripts that are written without spaces between words.
+_UNSPACED = re.compile("[\u2e80-\u312f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+
+
+class Conll(Source):
+    """Sentences as texts with labelled spans.
+
+    The first column is the token, the last its tag; columns are divided by blanks. Tokens are
+    joined by a space, but for those of scripts without. The two columns of the table are named
+    as the project's `columns` block names text and label.
+    """
+
+    version = 1
+    suffixes = (".conll", ".bio", ".iob")
+
+    def read(self, path: Path, data: Data) -> pa.Table:
+        """Read the file; see `Source.read`."""
+        texts: list[str] = []
+        labels: list[str] = []
+        sentence: list[tuple[str, str, str]] = []
+
+        def close() -> None:
+            if sentence:
+                text, spans = _joined(sentence)
+                texts.append(text)
+                labels.append(json.dumps(spans, ensure_ascii=False))
+                sentence.clear()
+
+        for number, line in enumerate(decoded(path, data.encoding).split("\n"), start=1):
+            cells = line.split()
+            if not cells or cells[0] == "-DOCSTART-":
+                close()
+                continue
+            tag = _TAG.fullmatch(cells[-1])
+            if len(cells) == 1 or tag is None:
+                raise DataError(
+                    f"{path}, line {number}: {line[:40]!r} is no token with its tag.",
+                    remedy="Write `token tag` on each line, as `Paris B-city`, and an empty line"
+                    " after each sentence.",
+                )
+            if len(cells[0]) > MOST_CELL_BYTES:
+                raise DataError(
+                    f"{path}, line {number}: the token has {len(cells[0]):,} characters.",
+                    remedy="Is a line break missing?",
+                )
+            sentence.append((cells[0], tag[1] or "O", tag[2] or ""))
+        close()
+        return pa.table(
+            {
+                data.columns.text: pa.array(texts, pa.string()),
+                data.columns.label: pa.array(labels, pa.string()),
+            }
+        )
+
+
+def _joined(sentence: list[tuple[str, str, str]]) -> tuple[str, list[dict[str, object]]]:
+    """Return the text of tokens, parts and labels, and its spans in characters."""
+    text = ""
+    spans: list[dict[str, object]] = []
+    open_label = ""
+    for token, part, label in sentence:
+        if text and not (_UNSPACED.match(text[-1]) and _UNSPACED.match(token[0])):
+            text += " "
+        start, text = len(text), text + token
+        if part == "O":
+            open_label = ""
+        elif part in "BSU" or label != open_label:
+            spans.append({"start": start, "end": len(text), "label": label})
+            open_label = label
+        else:
+            spans[-1]["end"] = len(text)
+        if part in "ESLU":
+            open_label = ""
+    return text, spans

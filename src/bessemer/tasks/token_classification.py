@@ -1,0 +1,357 @@
+"""Labelled spans in a text: names, amounts, dates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bessemer.core.report import Confusion
+from bessemer.measures import answers as sets
+from bessemer.measures.calibration import calibration_error, probabilities
+from bessemer.measures.intervals import bootstrap, wilson
+from bessemer.tasks.base import (
+    IGNORED,
+    Answers,
+    Calibration,
+    Encoded,
+    Judgement,
+    Logits,
+    Sampling,
+    Span,
+    Target,
+    Task,
+    label_of,
+)
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: Letters and digits that stand together; a character of a script without spaces by itself
+#: (kana, Hangul excepted: Korean writes spaces); any other character that is no blank.
+_IDEOGRAPHS = (
+    "\u2e80-\u2fdf\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+|\S")
+#: What stands in a confusion where no span was answered, or one that ends elsewhere.
+#: Handicaps of the tag O to choose from, in nats; of equally good ones the first is taken.
+HANDICAPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+MISSED, ELSEWHERE = "(nothing)", "(other bounds)"
+
+
+class TokenClassification(Task):
+    """One tag a word in the BIO scheme (Ramshaw & Marcus 1995), decoded to spans of characters.
+
+    A word's tag is read at the first token that begins in it. Tokens that hold several words, as
+    those of Chinese may, speak for all of them. Spans neither overlap nor cut words.
+    """
+
+    version = 1
+    roles = ("text", "label")
+    pooled = False
+    least_labels = 1
+    metric_names = ("f1", "precision", "recall", "macro_f1", "calibration_error")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the tags: O, then B and I of every label."""
+        return ("O", *(f"{part}-{label}" for label in self.labels for part in "BI"))
+
+    def parse(self, text: str, cell: str) -> Answers:
+        """Return the spans of a JSON list of `{"start", "end", "label"}`, in characters."""
+        try:
+            listed = json.loads(cell)
+            spans = [_span(one) for one in listed]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f'{cell[:60]!r} is no list of spans as [{{"start": 0, "end": 5, "label": "city"}}]'
+            ) from error
+        words = [match.span() for match in _WORD.finditer(text)]
+        starts, ends = {start for start, _ in words}, {end for _, end in words}
+        last = 0
+        for span in sorted(spans):
+            shown = f"the span {span.start}–{span.end} ({span.label})"
+            if not 0 <= span.start < span.end <= len(text):
+                raise ValueError(f"{shown} does not lie in the text of {len(text)} characters")
+            if span.start not in starts or span.end not in ends:
+                raise ValueError(
+                    f"{shown} is {text[span.start : span.end]!r}, which begins or ends inside a"
+                    " word or with a blank"
+                )
+            if span.start < last:
+                raise ValueError(f"{shown} overlaps the one before")
+            last = span.end
+        return frozenset(spans)
+
+    def write(self, answers: Answers) -> str:
+        """Return the spans as JSON, in the order of the text."""
+        return json.dumps([span._asdict() for span in sorted(answers)], ensure_ascii=False)
+
+    def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Encoded:
+        """Return token ids and the words that each token speaks for; the end of long texts is cut.
+
+        A position of `places` holds the characters from the first word that begins in the token
+        to the end of the last one; -1 where no word begins.
+        """
+        rows, places = [], []
+        for text, encoding in zip(texts, tokenizer.encode_batch(list(texts)), strict=True):
+            ids, offsets = encoding.ids, encoding.offsets
+            if len(ids) > max_length:
+                ids, offsets = (
+                    [*ids[: max_length - 1], ids[-1]],
+                    [*offsets[: max_length - 1], (0, 0)],
+                )
+            rows.append(np.array(ids, dtype=np.int64))
+            places.append(_places(text, offsets))
+        return Encoded(list(texts), rows, places)
+
+    def targets(self, encoded: Encoded, answers: Sequence[Answers]) -> list[Target]:
+        """Return a tag number a position, `IGNORED` where no word begins."""
+        assert encoded.places is not None
+        numbers = {tag: number for number, tag in enumerate(self.outputs)}
+        rows = []
+        for places, spans in zip(encoded.places, answers, strict=True):
+            row = np.where(places[:, 0] >= 0, 0, IGNORED)
+            for span in spans:
+                inside = (places[:, 0] < span.end) & (places[:, 1] > span.start)
+                row[inside] = numbers.get(f"I-{span.label}", IGNORED)
+                if (first := np.flatnonzero(inside)).size:
+                    row[first[0]] = numbers.get(f"B-{span.label}", IGNORED)
+            rows.append(row.astype(np.int64))
+        return rows
+
+    def answers(
+        self, encoded: Encoded, logits: Sequence[Logits], calibration: Calibration
+    ) -> list[Answers]:
+        """Return the spans of each text."""
+        return [
+            frozenset(span for span, _ in row) for row in self._found(encoded, logits, calibration)
+        ]
+
+    def _found(
+        self, encoded: Encoded, logits: Sequence[Logits], calibration: Calibration
+    ) -> list[list[tuple[Span, float]]]:
+        """Return each text's spans with their scores: the mean of their words' probabilities."""
+        assert encoded.places is not None
+        rows = []
+        for places, values in zip(encoded.places, logits, strict=True):
+            kept = np.flatnonzero(places[:, 0] >= 0)
+            chances = probabilities(values[kept], calibration["temperature"])
+            tags = best_tags(np.log(chances + 1e-30) - _doubt(chances, calibration))
+            spans: list[tuple[Span, float]] = []
+            for position, tag in zip(kept, tags, strict=True):
+                if tag == 0:
+                    continue
+                start, end = places[position].tolist()
+                if tag % 2:
+                    spans.append((Span(start, end, self.labels[(tag - 1) // 2]), 0.0))
+                else:
+                    spans[-1] = (spans[-1][0]._replace(end=end), 0.0)
+            rows.append([(span, _sure(span, places[kept], chances, tags)) for span, _ in spans])
+        return rows
+
+    def decode(
+        self,
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        calibration: Calibration,
+        top_k: int | None,
+    ) -> list[list[dict[str, Any]]]:
+        """Return the entities of each text in their order; `top_k` makes no difference.
+
+        Their keys are those of the Hugging Face pipeline: entity_group, score, word, start, end.
+        """
+        found = self._found(encoded, logits, calibration)
+        return [
+            [
+                {
+                    "entity_group": span.label,
+                    "score": score,
+                    "word": text[span.start : span.end],
+                    "start": span.start,
+                    "end": span.end,
+                }
+                for span, score in row
+            ]
+            for text, row in zip(encoded.texts, found, strict=True)
+        ]
+
+    def calibrate(
+        self,
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        answers: Sequence[Answers],
+        refuse: float | None,
+    ) -> Calibration:
+        """Return the temperature, and the handicap of the tag O with the best F1.
+
+        Entities to come are rarer in training than outside of it, so that recall is what lacks;
+        the handicap is subtracted from the log-probability of O.
+        """
+        values = super().calibrate(encoded, logits, answers, refuse)
+        scores = {}
+        for doubt in HANDICAPS:
+            answered = self.answers(encoded, logits, {**values, "doubt": doubt})
+            scores[doubt] = sets.micro_f1(sets.tally(answers, answered).sum(axis=0))
+        return {**values, "doubt": max(scores, key=scores.__getitem__)}
+
+    def judge(
+        self,
+        actual: Sequence[Answers],
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        calibration: Calibration,
+        sampling: Sampling,
+    ) -> Judgement:
+        """Return entity-level F1, precision and recall (a span counts when all of it is right).
+
+        Equal to seqeval's in its default mode. Intervals resample texts.
+        """
+        found = self._found(encoded, logits, calibration)
+        answered = [frozenset(span for span, _ in row) for row in found]
+        counts = sets.tally(actual, answered, self.labels, label_of)
+        total = counts.sum(axis=1)
+        scores = np.array([score for row in found for _, score in row])
+        right = np.array([s in a for a, row in zip(actual, found, strict=True) for s, _ in row])
+        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
+        size = len(actual)
+        metrics = [
+            bootstrap("f1", sets.resampled(total, sets.micro_f1), size, **draws),
+            bootstrap("precision", sets.resampled(total, _share(1)), size, **draws),
+            bootstrap("recall", sets.resampled(total, _share(2)), size, **draws),
+            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
+        ]
+        if len(scores):
+            metrics.append(
+                bootstrap(
+                    "calibration_error",
+                    lambda rows: calibration_error(scores[rows], right[rows]),
+                    len(scores),
+                    **draws,
+                )
+            )
+        return (
+            {metric.name: metric for metric in metrics},
+            sets.by_label(counts, self.labels, sampling.confidence),
+            _confusions(actual, answered, sampling.confidence),
+        )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return one JSON list of entities a text."""
+        return [{"name": "entities", "datatype": "BYTES", "shape": [-1]}]
+
+    def tensors(
+        self, encoded: Encoded, logits: Sequence[Logits], calibration: Calibration
+    ) -> dict[str, list[Any]]:
+        """Return the tensor of `describe`."""
+        rows = self.decode(encoded, logits, calibration, None)
+        return {"entities": [json.dumps(row, ensure_ascii=False) for row in rows]}
+
+    def brief(self, predictions: list[dict[str, Any]]) -> tuple[str, float]:
+        """Return the labels that were found, and the lowest score."""
+        names = sorted({one["entity_group"] for one in predictions})
+        return " ".join(names), min((one["score"] for one in predictions), default=1.0)
+
+
+def best_tags(scores: NDArray[np.float64]) -> list[int]:
+    """Return the tags with the highest sum of scores in which no I follows another label (Viterbi).
+
+    Args:
+        scores: Of each word and tag, shape [words, tags]; tag 0 is O, odd tags are B, and the
+            even one after each is I of the same label.
+    """
+    count = scores.shape[1]
+    allowed = np.ones((count, count), dtype=bool)
+    for inside in range(2, count, 2):
+        allowed[:, inside] = False
+        allowed[[inside - 1, inside], inside] = True
+    penalty = np.where(allowed, 0.0, -np.inf)
+    back = []
+    reached = np.zeros(count)
+    reached[2::2] = -np.inf
+    for number, row in enumerate(scores):
+        if number:
+            paths = reached[:, None] + penalty
+            back.append(paths.argmax(axis=0))
+            reached = paths.max(axis=0)
+        reached = reached + row
+    tags = [int(reached.argmax())] if len(scores) else []
+    for step in reversed(back):
+        tags.append(int(step[tags[-1]]))
+    return tags[::-1]
+
+
+def _span(value: dict[str, Any]) -> Span:
+    label = value.get("label", value.get("entity_group"))
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError("no label")
+    start, end = value["start"], value["end"]
+    if type(start) is not int or type(end) is not int:
+        raise ValueError("no whole numbers")
+    return Span(start, end, label.strip())
+
+
+def _places(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return for each token the characters of the words that begin in it, shape [length, 2]."""
+    places = np.full((len(offsets), 2), -1, dtype=np.int64)
+    words = [match.span() for match in _WORD.finditer(text)]
+    word = 0
+    for position, (start, end) in enumerate(offsets):
+        while word < len(words) and words[word][0] < start:
+            word += 1  # its first token was cut away or made of nothing
+        while word < len(words) and start <= words[word][0] < end:
+            if places[position, 0] < 0:
+                places[position, 0] = words[word][0]
+            places[position, 1] = words[word][1]
+            word += 1
+    return places
+
+
+def _doubt(chances: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
+    handicap = np.zeros(chances.shape[1])
+    handicap[0] = calibration.get("doubt", 0.0)
+    return handicap
+
+
+def _sure(
+    span: Span, places: NDArray[np.int64], chances: NDArray[np.float64], tags: list[int]
+) -> float:
+    inside = np.flatnonzero((places[:, 0] >= span.start) & (places[:, 1] <= span.end))
+    return float(np.mean([chances[position, tags[position]] for position in inside]))
+
+
+def _share(of: int) -> Any:
+    return lambda counts: float(counts[0] / counts[of]) if counts[of] else 0.0
+
+
+def _confusions(
+    actual: Sequence[Answers], answered: Sequence[Answers], confidence: float
+) -> list[Confusion]:
+    """Return what was answered in the place of each label's spans, most frequent first."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    support: Counter[str] = Counter()
+    for right, given in zip(actual, answered, strict=True):
+        bounds = {(span.start, span.end): span.label for span in given}
+        for span in right:
+            support[span.label] += 1
+            instead = bounds.get((span.start, span.end))
+            if instead is None:
+                touched = any(s.start < span.end and s.end > span.start for s in given)
+                instead = ELSEWHERE if touched else MISSED
+            pairs[span.label, instead] += instead != span.label
+    ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
+    return [
+        Confusion(
+            actual=label,
+            predicted=instead,
+            share=wilson("share", count, support[label], confidence),
+        )
+        for (label, instead), count in ranked
+        if count
+    ]

@@ -1,0 +1,109 @@
+"""The gradient of one step, computed in pieces that fit into memory, each on a core of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bessemer.core.errors import OperatorError
+from bessemer.train.cores import Cores
+from bessemer.train.network import Network
+
+#: A step is cut in two at least, so that two cores have work; more cores give the same bits.
+LEAST_PIECES = 2
+#: Loss of some rows: the sum, and the weight that it is a sum over.
+Loss = Callable[[list[int]], tuple[Tensor, float]]
+
+
+Cut = Callable[[list[int], int], list[list[int]]]
+
+
+@dataclass
+class Gradient:
+    """Computes gradients of `parameters`.
+
+    Each piece has its own graph and its own result; nothing is shared but the weights, which
+    nobody changes meanwhile. The pieces' gradients are added up in their order, so the sum has
+    the same bits whichever core was first.
+    """
+
+    network: Network
+    parameters: list[Tensor]
+    cores: Cores
+    #: Padded tokens of a piece, at most; halved when memory runs out.
+    budget: int
+
+    def compute(
+        self, rows: list[int], cut: Cut, seed: int, loss: Loss
+    ) -> tuple[list[Tensor], float, bool]:
+        """Return the gradient of the mean loss, that loss, and whether the budget was halved.
+
+        Args:
+            rows: Of the step.
+            cut: Cuts rows into parts by a budget of padded tokens.
+            seed: Of this step's dropout.
+            loss: Is called in several threads at once.
+
+        Raises:
+            OperatorError: Memory does not hold a single row.
+        """
+        halved = False
+        while True:
+            parts = cut(rows, self.budget)
+            try:
+                return (*self._add(parts, seed, loss), halved)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(parts) == len(rows) or self.budget == 1:
+                    raise OperatorError(
+                        f"Memory does not hold a piece of {max(map(len, parts))} texts.",
+                        remedy="Lower train.max_length or train.train_layers, or use more memory.",
+                    ) from error
+                self.budget, halved = max(1, self.budget // 2), True
+
+    def _add(self, parts: list[list[int]], seed: int, loss: Loss) -> tuple[list[Tensor], float]:
+        def one(number: int) -> tuple[tuple[Tensor, ...], float, float]:
+            with self.network.training_piece(seed * 1009 + number):
+                summed, weight = loss(parts[number])
+                found = torch.autograd.grad(
+                    summed, self.parameters, allow_unused=True, materialize_grads=True
+                )
+            return found, float(summed.detach()), weight
+
+        results = self.cores.map(one, len(parts))
+        weight = sum(weight for _, _, weight in results) or 1.0
+        total = list(results[0][0])
+        for found, _, _ in results[1:]:
+            for kept, added in zip(total, found, strict=True):
+                kept.add_(added)
+        for kept in total:
+            kept.div_(weight)
+        return total, sum(lost for _, lost, _ in results) / weight
+
+
+def pieces(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cut a step's rows into lists of like length, each of about `budget` padded tokens.
+
+    There are two at least (of two rows or more), and all hold about equally many tokens.
+    """
+    order = sorted(rows, key=lambda row: (lengths[row], row))
+    padded = lengths[order[-1]] * len(order)
+    count = min(len(order), max(LEAST_PIECES, -(-padded // budget)))
+    total, reached = sum(lengths[row] for row in order), 0
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for row in order:
+        # A row goes to the part in which the middle of its tokens lies.
+        parts[(2 * reached + lengths[row]) * count // (2 * total)].append(row)
+        reached += lengths[row]
+    return [part for part in parts if part]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a card or on the CPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

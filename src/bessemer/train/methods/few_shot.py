@@ -1,0 +1,60 @@
+"""Contrastive learning on pairs, then a head: for labels with a handful of examples each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import Field
+
+from bessemer.core.errors import ProjectError
+from bessemer.train.methods.base import Learnt, Lesson, Method
+from bessemer.train.options import LoopOptions
+
+
+class FewShotOptions(LoopOptions):
+    """Options of `few-shot`."""
+
+    epochs: int = Field(8, ge=1, le=1000, description="As many texts as there are are drawn, each.")
+    batch_size: int = Field(64, ge=4, le=4096, description="Texts a step, in pairs of one label.")
+    averaging: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="Share of the averaged weights that a step keeps; 0 takes the last weights.",
+    )
+    contrast: float = Field(
+        0.07, gt=0, description="Temperature of the contrastive loss: lower, harder negatives."
+    )
+
+
+class FewShot(Method):
+    """Texts of one label are drawn together, others pushed apart (Khosla et al. 2020), as SetFit
+    does with pairs (Tunstall et al. 2022); then a head is fitted as `probe` does.
+
+    Pairs are drawn anew for every step; no list of them is ever made.
+    """
+
+    version = 1
+    Options = FewShotOptions
+
+    def learn(self, lesson: Lesson, options: FewShotOptions) -> Learnt:
+        """Train the encoder on pairs, then fit the head on its vectors."""
+        if not lesson.task.pooled or lesson.task.link != "softmax":
+            raise ProjectError(
+                "few-shot cannot learn this: it needs one label for each text.",
+                remedy="Set train.method to full, lora or probe.",
+            )
+        from bessemer.train.contrast import Contrast
+        from bessemer.train.embed import embed
+        from bessemer.train.methods.probe import ProbeOptions, fit
+        from bessemer.train.tuning import tune, untrained
+
+        network, notes = untrained(lesson, options)
+        curriculum = Contrast(lesson, options.batch_size, options.contrast)
+        learnt = tune(lesson, network, options, notes, curriculum)
+        both = lesson.train.encoded.features + lesson.validation.encoded.features
+        vectors = embed(network.encoder, both, lesson.progress, "encode", lesson.device)
+        count = len(lesson.train)
+        weight = ProbeOptions(class_weight=options.class_weight)
+        fitted = fit(lesson, vectors[:count], vectors[count:], weight)
+        return replace(fitted, encoder=learnt.encoder, notes={**learnt.notes, **fitted.notes})

@@ -1,0 +1,196 @@
+"""Encoder and head as one module to be trained: what is frozen, what is remembered, dropout."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bessemer.core.errors import ProjectError
+from bessemer.pretrained.encoder import Encoder, has_bf16, pad
+from bessemer.tasks.base import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Frozen layers are computed once if what they give takes no more memory than this.
+MOST_REMEMBERED_BYTES = 2_000_000_000
+#: Dropout of attention weights has no generator of its own in transformers, so it is off.
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+class _Thread(threading.local):
+    """What each computing thread has of its own."""
+
+    noise: torch.Generator | None = None
+    #: Hidden states that stand for the output of the frozen layers, or None to compute them.
+    recalled: Tensor | None = None
+    #: What the topmost frozen layer gave last.
+    seen: Tensor | None = None
+
+
+class Dropout(nn.Module):
+    """Dropout from a generator that the computing thread brings: two cores may compute two
+    pieces of a step in any order and draw the same masks.
+    """
+
+    def __init__(self, share: float, thread: _Thread) -> None:
+        super().__init__()
+        self.p = share
+        self._thread = thread
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return `values` with a share of them set to 0, the others scaled up."""
+        if not self.training or self.p == 0 or not values.requires_grad:
+            return values
+        kept = torch.empty_like(values).bernoulli_(1 - self.p, generator=self._thread.noise)
+        return values * kept.div_(1 - self.p)
+
+
+class Network(nn.Module):
+    """Encoder and head. `forward` may be called from several threads at once.
+
+    Args:
+        encoder: Its parameters are all trained until `freeze` is called.
+        head: Reads the encoder's vectors.
+    """
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.thread = _Thread()
+        #: How many layers, from the lowest, are frozen.
+        self.frozen = 0
+        self._remembered: list[NDArray[np.float32]] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the parameters lie."""
+        return next(self.parameters()).device
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits, float32, shape [batch, outputs] or [batch, length, outputs]."""
+        logits: Tensor = self.head(self.vectors(input_ids, attention_mask))
+        return logits
+
+    def vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return what the head reads, float32."""
+        kind = self.device.type
+        half = has_bf16() if kind == "cpu" else torch.cuda.is_bf16_supported()
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            found: Tensor = self.encoder(input_ids, attention_mask)
+        return found.float()
+
+    def batch(self, features: Sequence[Features], rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the padded ids and mask of some rows; their frozen layers are recalled."""
+        ids, mask = pad([features[row] for row in rows])
+        if self._remembered is not None:
+            states = np.zeros((*ids.shape, self.encoder.width), dtype=np.float32)
+            for place, row in zip(states, rows, strict=True):
+                place[: len(self._remembered[row])] = self._remembered[row]
+            self.thread.recalled = torch.from_numpy(states).to(self.device)
+        return ids.to(self.device), mask.to(self.device)
+
+    def set_dropout(self, share: float | None) -> None:
+        """Replace every dropout module by one that draws from the thread's generator."""
+        for module in list(self.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.Dropout):
+                    kept = child.p if share is None or child.p == 0 else share
+                    setattr(module, name, Dropout(kept, self.thread))
+
+    def freeze(self, train_layers: int | None, *, word_embeddings: bool) -> None:
+        """Leave the word embeddings, or all but the upper layers, as they are.
+
+        Args:
+            train_layers: How many layers are trained, from the top; None for all.
+            word_embeddings: Whether these are frozen where every layer is trained.
+
+        Raises:
+            ProjectError: There are fewer layers.
+        """
+        if word_embeddings:
+            self.encoder.word_embeddings().requires_grad_(False)
+        if train_layers is None:
+            return
+        layers = self.encoder.layers()
+        if train_layers > len(layers):
+            raise ProjectError(
+                f"train.train_layers is {train_layers}, the base has {len(layers)} layers.",
+                remedy=f"Write a number from 0 to {len(layers)}, or leave it out to train all.",
+            )
+        upper = layers[len(layers) - train_layers :]
+        trained = {id(p) for layer in upper for p in layer.parameters()}
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+        self.frozen = len(layers) - train_layers
+        for layer in layers[: self.frozen]:
+            _recall_instead(layer, self.thread)
+        if self.frozen:
+            layers[self.frozen - 1].register_forward_hook(self._see)
+
+    def _see(self, layer: nn.Module, given: Any, output: Any) -> None:
+        self.thread.seen = output[0] if isinstance(output, tuple) else output
+
+    def remember(self, features: Sequence[Features], compute: Callable[..., Any]) -> bool:
+        """Compute the frozen layers once for all rows; return whether there was room.
+
+        Args:
+            features: The training rows.
+            compute: Maps a function over lists of rows, in threads.
+        """
+        size = sum(len(row) for row in features) * self.encoder.width * 4
+        if not self.frozen or size > MOST_REMEMBERED_BYTES:
+            return False
+        kept: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
+
+        def one(rows: list[int]) -> int:
+            with torch.inference_mode():
+                self.vectors(*self.batch(features, rows))
+            assert self.thread.seen is not None
+            states = self.thread.seen.float().cpu().numpy()
+            for state, row in zip(states, rows, strict=True):
+                kept[row] = state[: len(features[row])].copy()
+            return len(rows)
+
+        self.eval()
+        compute(one, features, "frozen layers")
+        self._remembered = kept
+        return True
+
+    @contextmanager
+    def training_piece(self, seed: int) -> Iterator[None]:
+        """Draw dropout from `seed` in this thread; forget what was recalled afterwards."""
+        self.thread.noise = torch.Generator(self.device).manual_seed(seed)
+        try:
+            yield
+        finally:
+            self.thread.noise = self.thread.recalled = self.thread.seen = None
+
+
+def _recall_instead(layer: nn.Module, thread: _Thread) -> None:
+    """Let a frozen layer pass on what was remembered of the topmost one, where something was."""
+    compute = layer.forward
+    wrapped = False
+
+    def forward(hidden: Tensor, *args: Any, **options: Any) -> Any:
+        nonlocal wrapped
+        if thread.recalled is not None:
+            return (thread.recalled,) if wrapped else thread.recalled
+        output = compute(hidden, *args, **options)
+        wrapped = isinstance(output, tuple)
+        return output
+
+    layer.forward = forward
+
+
+def without_attention_dropout(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose attention weights are not dropped; see `ATTENTION_DROPOUT`."""
+    return {**config, **{key: 0.0 for key in ATTENTION_DROPOUT if key in config}}

@@ -1,0 +1,83 @@
+"""What methods that change the encoder share: how they begin, and what they hand back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bessemer.core.progress import Step
+from bessemer.pretrained.encoder import Encoder
+from bessemer.train import checkpoints
+from bessemer.train.cores import Cores
+from bessemer.train.curriculum import Curriculum, Supervised, logits, scores
+from bessemer.train.loop import State, Training
+from bessemer.train.methods.base import Learnt, Lesson
+from bessemer.train.methods.probe import Probe, ProbeOptions
+from bessemer.train.network import Network, without_attention_dropout
+from bessemer.train.options import LoopOptions
+
+#: With fewer training rows word embeddings are left alone: most words never occur, and those
+#: that do would move away from their synonyms.
+FEW_ROWS = 100_000
+PREFIX = "encoder.transformer."
+
+
+def begin(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, Any]]:
+    """Return encoder and head, the head at the probe's solution, and what was frozen."""
+    network, notes = untrained(lesson, options)
+    if checkpoints.load(lesson.work, lesson.identity) is None:
+        weight = ProbeOptions(class_weight=options.class_weight)
+        network.head.load_state_dict(Probe().learn(lesson, weight).head)
+    return network, notes
+
+
+def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, Any]]:
+    """Return encoder and a random head, and what was frozen."""
+    torch.manual_seed(lesson.seed)
+    config = without_attention_dropout(lesson.config)
+    encoder = Encoder(config, lesson.weights, pooled=lesson.task.pooled)
+    network = Network(encoder, lesson.task.head(encoder.width))
+    network.set_dropout(options.dropout)
+    auto = len(lesson.train) < FEW_ROWS
+    frozen = options.word_embeddings == "freeze" or (options.word_embeddings == "auto" and auto)
+    network.freeze(options.train_layers, word_embeddings=frozen)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    notes: dict[str, Any] = {
+        "word_embeddings": "frozen" if frozen or options.train_layers is not None else "trained",
+        "trained_parameters": trained,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    told = f"{trained:,} of {notes['parameters']:,} parameters are trained; word embeddings: "
+    lesson.progress(Step("train", 0, 0, "steps", told + notes["word_embeddings"]))
+    return network, notes
+
+
+def tune(
+    lesson: Lesson,
+    network: Network,
+    options: LoopOptions,
+    notes: dict[str, Any],
+    curriculum: Curriculum | None = None,
+) -> Learnt:
+    """Train and return the weights as they will be read again: the transformer's own names."""
+    training = Training(lesson, network, options, curriculum or Supervised(lesson, options))
+    _, state = training.run()
+    with Cores(lesson.device) as cores:
+        found = scores(lesson, logits(network, lesson.validation, cores))
+    return Learnt(
+        head=_cpu(network.head.state_dict()),
+        encoder=_cpu(network.encoder.transformer.state_dict()),
+        log_loss=found["log_loss"],
+        notes={**notes, **told(state), "validation_score": found["score"]},
+    )
+
+
+def told(state: State) -> dict[str, Any]:
+    """Return what a run keeps of a training's course."""
+    return {"best_epoch": state.best_epoch, "steps": state.step, "validation": state.history}
+
+
+def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}

@@ -1,0 +1,97 @@
+"""A small project for each task family, and a base so small that training it takes seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+from bessemer.pretrained.resolve import CONFIG, TOKENISER, WEIGHTS, resolve
+from tests.conftest import small_rows
+
+TOWNS = ("Paris", "Wien", "北京", "Ulm", "“Little” Rome", "São Paulo", "Köln 🏰")
+NAMES = ("Ada", "Grace Hopper", "李雷", "O'Neil", "Zoë")
+#: More options for the project file, by family variant; every family has one variant or more.
+VARIANTS = {
+    "text-classification": ("text-classification", "{}"),
+    "text-classification, several labels": ("text-classification", '{separator: "|"}'),
+    "text-classification, out of scope": ("text-classification", "{out_of_scope: gift_card}"),
+    "token-classification": ("token-classification", "{}"),
+}
+
+
+def rows_of(variant: str) -> list[tuple[str, str]]:
+    """Return texts and label cells."""
+    if variant == "token-classification":
+        return spans()
+    rows = small_rows()
+    if variant.endswith("several labels"):
+        return [
+            (text, f"{label}|urgent" if number % 3 == 0 else label if number % 7 else "")
+            for number, (text, label) in enumerate(rows)
+        ]
+    return rows
+
+
+def spans() -> list[tuple[str, str]]:
+    """Return sentences about people and towns, quoted, with emoji and in Chinese, with spans."""
+    patterns = (
+        "{name} flew to {town} yesterday.",
+        'He said: "{name} lives in {town}", and left.',
+        "👩‍🚀 {town} is where {name} works 🎉",
+        "{name}去了{town}。",
+        "Nothing to see here, row {name}{town}",
+    )
+    rows = []
+    for number in range(100):
+        pattern = patterns[number % len(patterns)]
+        town, name = TOWNS[number % len(TOWNS)], NAMES[number // 3 % len(NAMES)]
+        found = []
+        if "Nothing" in pattern:
+            text = pattern.format(name=number, town="")
+        else:
+            text = f"{number}. " + pattern.format(name=name, town=town)
+            for label, part in (("person", name), ("town", town)):
+                start = text.index(part)
+                found.append({"start": start, "end": start + len(part), "label": label})
+        rows.append((text, json.dumps(found, ensure_ascii=False)))
+    return rows
+
+
+def write_family(folder: Path, variant: str, train: str, *, base: str = "minilm-l6") -> Path:
+    """Write a project of a variant; `train` is its train block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows_of(variant)])
+    task, labels = VARIANTS[variant]
+    (folder / "bessemer.yaml").write_text(
+        f"name: small\ntask: {task}\nbase: {base}\n"
+        f"data: {{source: table.csv, labels: {labels}, split: {{test: 0.3, validation: 0.3}}}}\n"
+        f"evaluate: {{resamples: 100}}\ntrain: {train}\n"
+    )
+    return folder
+
+
+def tiny_base(folder: Path) -> Path:
+    """Write a BERT of two layers with random weights and a real tokeniser."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    torch.manual_seed(0)
+    model = BertModel(config, add_pooling_layer=False)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(config.to_dict()))
+    whole = resolve("minilm-l6", relative_to=folder)
+    shutil.copyfile(whole.folder / TOKENISER, folder / TOKENISER)
+    return folder

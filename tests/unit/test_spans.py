@@ -1,0 +1,189 @@
+"""Words, tags and spans: nothing is shifted by quotes, emoji or scripts without spaces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics import f1_score, precision_score, recall_score
+from tests.families import spans
+
+from bessemer.core.errors import DataError
+from bessemer.core.project import Data, Labels
+from bessemer.measures.answers import tally
+from bessemer.prepare.sources.conll import Conll
+from bessemer.pretrained.resolve import resolve
+from bessemer.serve.residents import tokenizer
+from bessemer.tasks.base import IGNORED, Encoded, Sampling, Span
+from bessemer.tasks.token_classification import TokenClassification, best_tags
+
+LABELS = ("person", "town")
+
+
+@pytest.fixture(scope="module")
+def task() -> TokenClassification:
+    return TokenClassification(Labels(), LABELS)
+
+
+def encoded(task: TokenClassification, texts: list[str], length: int = 64) -> Encoded:
+    base = resolve("minilm-l6", relative_to=Path())
+    return task.encode(tokenizer(base.folder / "tokenizer.json"), texts, length)
+
+
+def test_tags_and_back_gives_the_same_characters(task: TokenClassification) -> None:
+    texts, cells = zip(*spans(), strict=True)
+    answers = [task.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]
+    found = encoded(task, list(texts))
+    targets = task.targets(found, answers)
+    logits = [np.eye(5, dtype=np.float32)[np.maximum(t, 0)] * 9 for t in targets]
+    assert task.answers(found, logits, {"temperature": 1.0}) == answers
+    words = {
+        one["word"] for row in task.decode(found, logits, {"temperature": 1.0}, None) for one in row
+    }
+    assert {"“Little” Rome", "北京", "Köln 🏰", "O'Neil"} <= words
+
+
+def test_each_word_is_tagged_once(task: TokenClassification) -> None:
+    found = encoded(task, ["antidisestablishmentarianism 北京, O'Neil 🎉"])
+    places = found.places[0]
+    told = [found.texts[0][a:b] for a, b in places.tolist() if a >= 0]
+    assert told == ["antidisestablishmentarianism", "北", "京", ",", "O", "'", "Neil", "🎉"]
+    assert len(found.features[0]) > len(told) + 2  # the long word has several tokens
+    [target] = task.targets(found, [frozenset([Span(29, 31, "town")])])
+    assert sorted(target.tolist()).count(IGNORED) == len(target) - len(told)
+    assert [int(t) for t in target if t not in (IGNORED, 0)] == [3, 4]
+
+
+def test_what_lies_behind_the_cut_is_not_learnt(task: TokenClassification) -> None:
+    found = encoded(task, ["x " * 50 + "Paris"], 16)
+    assert len(found.features[0]) == 16
+    [target] = task.targets(found, [frozenset([Span(100, 105, "town")])])
+    assert set(target.tolist()) == {0, IGNORED}
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("Paris", "no list of spans"),
+        ("[1]", "no list of spans"),
+        ('[{"start": 0, "end": 3, "label": ""}]', "no list of spans"),
+        ('[{"start": "0", "end": 3, "label": "a"}]', "no list of spans"),
+        ('[{"start": 0, "end": 99, "label": "a"}]', "does not lie in the text"),
+        ('[{"start": 3, "end": 3, "label": "a"}]', "does not lie in the text"),
+        ('[{"start": 1, "end": 3, "label": "a"}]', "'da', which begins or ends inside a word"),
+        ('[{"start": 0, "end": 4, "label": "a"}]', "'Ada ', which begins or ends inside"),
+        (
+            '[{"start": 0, "end": 8, "label": "a"}, {"start": 4, "end": 8, "label": "b"}]',
+            "overlaps the one before",
+        ),
+    ],
+)
+def test_spans_that_do_not_fit_are_explained(
+    task: TokenClassification, cell: str, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        task.parse("Ada left", cell)
+
+
+def _tagged(tags: list[str]) -> frozenset[Span]:
+    """Return the spans of words of one letter; I after another label begins one, as in seqeval."""
+    found: list[Span] = []
+    for number, tag in enumerate(tags):
+        part, _, label = tag.partition("-")
+        start = 2 * number
+        follows = part == "I" and number and tags[number - 1].partition("-")[2] == label
+        if follows:
+            found[-1] = found[-1]._replace(end=start + 1)
+        elif part != "O":
+            found.append(Span(start, start + 1, label))
+    return frozenset(found)
+
+
+TAGS = st.sampled_from(["O", *(f"{part}-{label}" for label in LABELS for part in "BI")])
+
+
+@given(st.lists(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=12), min_size=1, max_size=8))
+def test_f1_is_seqevals(rows: list[list[tuple[str, str]]]) -> None:
+    actual, answered = [[a for a, _ in r] for r in rows], [[b for _, b in r] for r in rows]
+    hits, given_, right = (
+        tally([_tagged(a) for a in actual], [_tagged(b) for b in answered]).sum(axis=0).tolist()
+    )
+    if given_ and right:
+        assert hits / given_ == pytest.approx(precision_score(actual, answered, zero_division=0))
+        assert hits / right == pytest.approx(recall_score(actual, answered, zero_division=0))
+        assert 2 * hits / (given_ + right) == pytest.approx(
+            f1_score(actual, answered, zero_division=0)
+        )
+
+
+@given(st.integers(1, 9), st.integers(0, 10_000))
+def test_decoded_tags_are_the_best_allowed_ones(words: int, seed: int) -> None:
+    """Held against every sequence of tags there is."""
+    import itertools
+
+    scores = np.random.default_rng(seed).normal(size=(min(words, 5), 5))
+    ok = {(a, b) for a in range(5) for b in range(5) if b not in (2, 4) or a in (b - 1, b)}
+
+    def allowed(tags: tuple[int, ...]) -> bool:
+        return tags[0] not in (2, 4) and all(pair in ok for pair in itertools.pairwise(tags))
+
+    every = itertools.product(range(5), repeat=len(scores))
+    best = max(
+        (tags for tags in every if allowed(tags)),
+        key=lambda tags: sum(scores[n, tag] for n, tag in enumerate(tags)),
+    )
+    assert tuple(best_tags(scores)) == best
+    assert best_tags(scores[:0]) == []
+
+
+def test_a_judgement_is_measured_on_whole_spans(task: TokenClassification) -> None:
+    text = "Ada saw Paris and Rome"
+    found = encoded(task, [text])
+    right = [frozenset([Span(0, 3, "person"), Span(8, 13, "town"), Span(18, 22, "town")])]
+    given_ = frozenset([Span(0, 3, "town"), Span(8, 13, "town"), Span(14, 22, "town")])
+    logits = [
+        np.eye(5, dtype=np.float32)[np.maximum(t, 0)] * 9 for t in task.targets(found, [given_])
+    ]
+    metrics, classes, confusions = task.judge(
+        right, found, logits, {"temperature": 1.0}, Sampling(0.95, 100, 0)
+    )
+    assert metrics["f1"].value == pytest.approx(1 / 3)
+    assert {c.label: c.recall.value for c in classes} == {"person": 0.0, "town": 0.5}
+    assert {(c.actual, c.predicted) for c in confusions} == {
+        ("person", "town"),
+        ("town", "(other bounds)"),
+    }
+
+
+def test_conll_is_read_as_text_and_spans(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text(
+        '-DOCSTART- -X- O O\n\nAda\tB-person\nLovelace\tI-person\nsaid\tO\n"\tO\nhi\tO\n\n'
+        "北\tB-town\n京\tI-town\n很\tO\n大\tO\n!\tO\n\n"
+        "a S-x\nb B-x\nc E-x\nd I-y\n",
+        encoding="utf-8",
+    )
+    table = Conll().read(path, Data(source="x.conll"))
+    texts = table["text"].to_pylist()
+    assert texts == ['Ada Lovelace said " hi', "北京很大 !", "a b c d"]
+    told = [
+        [(text[s["start"] : s["end"]], s["label"]) for s in json.loads(cell)]
+        for text, cell in zip(texts, table["label"].to_pylist(), strict=True)
+    ]
+    assert told == [
+        [("Ada Lovelace", "person")],
+        [("北京", "town")],
+        [("a", "x"), ("b c", "x"), ("d", "y")],
+    ]
+
+
+@pytest.mark.parametrize("line", ["Paris", "Paris Q-town", "Paris B-"])
+def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text(f"a O\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2"):
+        Conll().read(path, Data(source="x.conll"))
