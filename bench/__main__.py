@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import demo, http, start
+from bench import accuracy, demo, http, resume, start, train
 from bench.base import run
 
-ALL = {bench.name: bench for bench in (demo.BENCH, http.BENCH, start.BENCH)}
+MODULES = (demo, http, start, train, accuracy, resume)
+ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 
 
 def main() -> int:

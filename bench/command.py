@@ -61,3 +61,11 @@ def _watch(pid: int, peaks: list[int]) -> None:
                     total += process.memory_info().rss
             peaks[0] = max(peaks[0], total)
             time.sleep(SAMPLE_SECONDS)
+
+
+def peak_bytes() -> int:
+    """Return this process's largest resident memory so far."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

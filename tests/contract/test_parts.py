@@ -203,7 +203,9 @@ def test_method(name: str, variant: str, tmp_path: Path, tiny: Path) -> None:
 
     def learn(number: int) -> Learnt:
         work = tmp_path / f"work{number}"
-        return method.learn(replace(pipeline.lesson(), work=work, events=work), settings)
+        return method.learn(
+            replace(pipeline.lesson(), work=work, events=tmp_path / f"events{number}"), settings
+        )
 
     try:
         first, second = learn(1), learn(2)

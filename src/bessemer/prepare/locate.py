@@ -62,8 +62,9 @@ def _public(name: str, cache: Path) -> Path:
             _check(path, pinned)
             return path
     target = cache / pinned / file
+    remote = entry.get("names", {}).get(file, file)
     try:
-        with urllib.request.urlopen(entry["url"] + file, timeout=60) as answer:
+        with urllib.request.urlopen(entry["url"] + remote, timeout=60) as answer:
             content = answer.read(MOST_DOWNLOAD_BYTES)
     except (urllib.error.URLError, TimeoutError, OSError) as error:
         raise OperatorError(

@@ -120,6 +120,8 @@ class Training:
         state.epoch, state.batch = state.epoch + 1, 0
         self._validate()
         self._save()
+        if state.history:
+            self.lesson.told(state.epoch, state.history[-1]["log_loss"])
 
     def _step(self, rows: list[int]) -> float:
         """Move the weights by one step and return the loss."""
@@ -169,7 +171,6 @@ class Training:
         if worth < state.best:
             state.best, state.best_epoch = worth, state.epoch
             self.best = _copy(self.average)
-        self.lesson.told(state.epoch, scores["log_loss"])
 
     def _worth(self, scores: dict[str, float]) -> float:
         """Return what decides, lower being better."""

@@ -22,6 +22,11 @@ class FewShotOptions(LoopOptions):
         lt=1,
         description="Share of the averaged weights that a step keeps; 0 takes the last weights.",
     )
+    strength: float = Field(
+        20.0,
+        gt=0,
+        description="Inverse regularisation of the head; few validation rows could not choose it.",
+    )
     contrast: float = Field(
         0.07, gt=0, description="Temperature of the contrastive loss: lower, harder negatives."
     )
@@ -55,6 +60,6 @@ class FewShot(Method):
         both = lesson.train.encoded.features + lesson.validation.encoded.features
         vectors = embed(network.encoder, both, lesson.progress, "encode", lesson.device)
         count = len(lesson.train)
-        weight = ProbeOptions(class_weight=options.class_weight)
-        fitted = fit(lesson, vectors[:count], vectors[count:], weight)
+        head = ProbeOptions(strengths=(options.strength,), class_weight=options.class_weight)
+        fitted = fit(lesson, vectors[:count], vectors[count:], head)
         return replace(fitted, encoder=learnt.encoder, notes={**learnt.notes, **fitted.notes})

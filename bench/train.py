@@ -1,0 +1,150 @@
+"""Fine-tuning against the tools that users come from: accuracy over seconds on BANKING77.
+
+Every peer trains all layers of the same MiniLM-L6 in an environment of its own, from what lies
+under `bench/peers/`; Bessemer trains beside it in the same run. A peer that was measured on this
+kind of processor before is taken from `bench/peers/results/`, where it lies with date and machine;
+remove that file to measure it again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.base import OUT, ROOT, Bench, Row, at_least, processor
+from bench.peers.environment import PEERS, python_of
+from bench.picture import curves
+from bessemer.prepare.locate import locate
+from bessemer.pretrained.resolve import resolve
+
+RESULTS = PEERS / "results"
+#: Batch and epochs of the comparison of examples a second.
+BATCH, EPOCHS = 32, 3
+#: Name, environment and folder, arguments.
+OTHERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("plain", "plain", ("--epochs", "1")),
+    ("trainer defaults", "trainer", ("--recipe", "defaults")),
+    ("trainer tuned", "trainer", ("--recipe", "tuned")),
+    (
+        "trainer equal",
+        "trainer",
+        ("--recipe", "equal", "--batch", str(BATCH), "--epochs", str(EPOCHS), "--lr", "2e-4"),
+    ),
+    ("setfit", "setfit", ()),
+)
+OURS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("bessemer probe", "probe", {"class_weight": "balanced"}),
+    ("bessemer lora", "lora", {}),
+    ("bessemer full", "full", {}),
+    ("bessemer full equal", "full", {"batch_size": BATCH, "epochs": EPOCHS, "patience": EPOCHS}),
+)
+GOAL = 0.93
+
+
+def measure() -> tuple[list[Row], dict[str, Any]]:
+    tables = {
+        part: locate(f"public:banking77/{part}.csv", relative_to=ROOT, cache=OUT / "downloads")
+        for part in ("train", "test")
+    }
+    data = ["--train", str(tables["train"]), "--test", str(tables["test"])]
+    results = {}
+    for name, method, options in OURS:
+        results[name] = _ours(name, method, options, data)
+    for name, folder, arguments in OTHERS:
+        results[name] = _peer(name, folder, [*arguments, *data])
+    for result in results.values():
+        best = max(score for _, _, score in result["curve"])
+        result["seconds_to_best"] = seconds_to(result, best)
+        result["seconds_to_goal"] = seconds_to(result, GOAL)
+    curves(results, OUT / "train.svg")
+    print(f"picture: {(OUT / 'train.svg').relative_to(ROOT)}")
+    return _rows(results), results
+
+
+def seconds_to(result: dict[str, Any], accuracy: float) -> float | None:
+    """Return the training seconds at the first score that reaches an accuracy."""
+    reached = [seconds for seconds, _, score in result["curve"] if score >= accuracy - 1e-9]
+    return min(reached, default=None)
+
+
+def _rows(results: dict[str, dict[str, Any]]) -> list[Row]:
+    tuned = results["trainer tuned"]
+    best = max(score for _, _, score in tuned["curve"])
+    ours = [seconds_to(result, best) for name, result in results.items() if "bessemer" in name]
+    quickest = min(seconds for seconds in ours if seconds is not None)
+    theirs = seconds_to(tuned, best)
+    assert theirs is not None
+    equal, full = results["trainer equal"], results["bessemer full equal"]
+    rows = [
+        at_least(
+            "tuned Trainer's seconds to its best / Bessemer's to that", theirs / quickest, "×", 20
+        ),
+        at_least(
+            "full, examples/s / Trainer fp32's at equal batch and epochs",
+            full["examples_per_second"] / equal["examples_per_second"],
+            "×",
+            4,
+        ),
+        at_least(
+            "full, accuracy less Trainer's at equal batch and epochs",
+            full["final_accuracy"] - equal["final_accuracy"],
+            "",
+            0,
+        ),
+    ]
+    for name, result in results.items():
+        rows += [
+            Row(f"{name}: accuracy", result["final_accuracy"], ""),
+            Row(f"{name}: seconds", result["seconds"], "s"),
+            Row(f"{name}: examples/s", result["examples_per_second"], "1/s"),
+            Row(f"{name}: peak memory", result["peak_bytes"] / 1e9, "GB"),
+        ]
+        for what in ("best", "goal"):
+            seconds = result[f"seconds_to_{what}"]
+            shown = "its own best" if what == "best" else f"{GOAL:.0%}"
+            rows.append(Row(f"{name}: seconds to {shown}", seconds or float("inf"), "s"))
+    return rows
+
+
+def _ours(name: str, method: str, options: dict[str, Any], data: list[str]) -> dict[str, Any]:
+    out = OUT / f"train-{name.replace(' ', '-')}.json"
+    command = [sys.executable, "-m", "bench.ours", "--method", method, "--out", str(out)]
+    command += ["--options", json.dumps(options), *data]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return _read(out)
+
+
+def _peer(name: str, folder: str, arguments: list[str]) -> dict[str, Any]:
+    kept = RESULTS / f"{name.replace(' ', '-')}.json"
+    machine = processor()
+    if kept.exists() and (found := _read(kept))["machine"] == machine:
+        print(f"{name}: measured on {found['date']}", flush=True)
+        return found
+    base = resolve("minilm-l6", relative_to=ROOT).folder
+    out = OUT / kept.name
+    script = PEERS / folder / "run.py"
+    command = [str(python_of(folder)), str(script), "--base", str(base), "--out", str(out)]
+    subprocess.run([*command, *arguments], check=True, cwd=ROOT)
+    date = datetime.now(UTC).date().isoformat()
+    result = {**_read(out), "date": date, "machine": machine}
+    RESULTS.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+BENCH = Bench(
+    "train",
+    "accuracy over seconds on BANKING77: a tutorial's loop, Trainer, SetFit, and Bessemer",
+    "≥ 20 × fewer seconds to the tuned Trainer's best; full ≥ 4 × Trainer's examples/s",
+    100,
+    measure,
+)
