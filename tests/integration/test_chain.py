@@ -336,3 +336,22 @@ def test_init_writes_a_project_that_runs(tmp_path: Path) -> None:
     with pytest.raises(ConflictError, match="project file already"):
         platform.init(tmp_path / "my Table.csv")
     platform.home.database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("names.conll", "Ada B-person\nleft O\n\n" * 3),
+        (
+            "names.jsonl",
+            '{"text": "Ada left", "spans": [{"start": 0, "end": 3, "label": "x"}]}\n' * 3,
+        ),
+    ],
+)
+def test_init_sees_spans(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    platform = Platform.open(tmp_path / "home")
+    text = platform.init(tmp_path / name).read_text()
+    assert "task: token-classification" in text
+    assert "method: full" in text
+    platform.home.database.close()

@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_training_is_refused(bench: Bench_) -> None:
     with pytest.raises(Interrupted):
         bench.learn(progress=stopping_at(5))
     other = {**bench.lesson.identity, "data": "0123456789abcdef"}
-    with pytest.raises(CorruptError, match=r"another training: data is .* there, 0123456789ab here"):
+    with pytest.raises(CorruptError, match=r"another training: data .* 0123456789ab here"):
         bench.learn(identity=other)
 
 

@@ -18,7 +18,10 @@ from bessemer.prepare.runner import source_for
 from bessemer.service.project_file import FILE
 
 TEXT_NAMES = ("text", "message", "sentence", "utterance", "body", "content", "question", "review")
-LABEL_NAMES = ("label", "category", "intent", "class", "target", "topic", "sentiment")
+LABEL_NAMES = (
+    "label", "labels", "category", "intent", "class", "target", "topic", "sentiment", "spans",
+    "entities",
+)  # fmt: skip
 ID_NAMES = ("id", "row_id", "uuid")
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -53,9 +56,11 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
             f"The name {name!r} is not lower-case letters, digits and dashes.",
             remedy=f"For example {slug!r}.",
         )
+    task = "token-classification" if _holds_spans(rows, label) else "text-classification"
+    method = "full " if task == "token-classification" else "probe"
     content = f"""# What this product is made from. `bessemer check --explain` shows every key.
 name: {slug}
-task: text-classification
+task: {task}
 base: minilm-l6
 data:
   source: {_yaml(path.name)}
@@ -66,9 +71,10 @@ data:
         content += f"  delimiter: {json.dumps(delimiter)}\n"
     if empty:
         content += "prepare: {empty: drop}          # some rows have no text or no label\n"
-    content += """train: {method: probe}          # full trains every layer: slower, often better
+    metric = "f1" if task == "token-classification" else "accuracy"
+    content += f"""train: {{method: {method}}}          # full learns more slowly, often better
 gate:
-  - not_worse_than: live        # add, say: `- accuracy: {at_least: 0.85}`
+  - not_worse_than: live        # add, say: `- {metric}: {{at_least: 0.85}}`
 """
     folder.atomic_file(target, content.encode())
     return target
@@ -87,6 +93,16 @@ def _guess_delimiter(path: Path) -> str:
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline(100_000)
     return max(DELIMITERS, key=first.count)
+
+
+def _holds_spans(rows: pa.Table, label: str) -> bool:
+    """Return whether the first filled cell of the label column is a list of objects."""
+    cell = next((cell for cell in rows[label].to_pylist() if cell and cell != "[]"), "")
+    try:
+        value = json.loads(cell)
+    except ValueError:
+        return False
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _blank(column: pa.ChunkedArray) -> int:

@@ -130,24 +130,39 @@ class TextClassification(Task):
         """Return `{"label", "score"}` dictionaries, most probable first."""
         if not len(logits):
             return []
-        chances = self._chances(np.stack(logits), calibration)
-        order = np.argsort(-chances, axis=1, kind="stable")
+        stacked = np.stack(logits)
+        chances = self._chances(stacked, calibration)
+        refused = np.zeros(len(chances), dtype=bool)
+        if self.link == "softmax" and "threshold" in calibration:
+            refused = self._odds(stacked, calibration) < calibration["threshold"]
         rows = []
-        for row, best in zip(chances, order, strict=True):
-            told = [(self.labels[number], float(row[number])) for number in best]
+        for row, doubtful in zip(chances, refused, strict=True):
+            order = np.argsort(-row, kind="stable")
+            told = [(self.labels[number], float(row[number])) for number in order]
             if self.link == "sigmoid":
                 threshold = calibration["threshold"]
                 told = [p for p in told if p[1] >= threshold] if top_k is None else told
             elif "threshold" in calibration:
                 known = [p for p in told if p[0] != self.nothing]
                 doubt = (self.nothing, 1 - known[0][1])
-                told = (
-                    [doubt, *known] if known[0][1] < calibration["threshold"] else [*known, doubt]
-                )
+                told = [doubt, *known] if doubtful else [*known, doubt]
             if top_k is None and self.link == "softmax":
                 told = told[:1]
             rows.append([{"label": n, "score": s} for n, s in told[: top_k or None]])
         return rows
+
+    def _odds(self, logits: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float64]:
+        """Return the log-odds of each text's best label against all else, shape [n].
+
+        Not the probability: that of a sure answer is 1 to the last digit, and so is a surer one's.
+        """
+        scaled = np.asarray(logits, dtype=np.float64) / calibration["temperature"]
+        known = [n for n, label in enumerate(self.labels) if label != self.nothing]
+        best = np.array(known)[scaled[:, known].argmax(axis=1)]
+        rows = np.arange(len(scaled))
+        value = scaled[rows, best]
+        scaled[rows, best] = -np.inf
+        return np.asarray(value - np.logaddexp.reduce(scaled, axis=1))
 
     def _chances(
         self, logits: NDArray[np.float32], calibration: Calibration
@@ -165,9 +180,9 @@ class TextClassification(Task):
     ) -> Calibration:
         """Return the temperature, and the threshold of refusing, or of telling a label.
 
-        A text is refused when its best label is less probable than all but a share `refuse` of
-        the validation texts with a known label. Of several labels, those are told that are more
-        probable than the threshold with the best micro-F1.
+        A text is refused when the log-odds of its best label, in nats, are lower than those of
+        all but a share `refuse` of the validation texts with a known label. Of several labels,
+        those are told that are more probable than the threshold with the best micro-F1.
         """
         values = super().calibrate(encoded, logits, answers, refuse)
         stacked = np.stack(logits)
@@ -175,11 +190,10 @@ class TextClassification(Task):
             wanted = np.stack(self.targets(encoded, answers))
             values["threshold"] = f1_threshold(self._chances(stacked, values), wanted)
         elif refuse is not None or self.rules.out_of_scope:
-            known = [n for n, label in enumerate(self.labels) if label != self.nothing]
-            best = self._chances(stacked, values)[:, known].max(axis=1)
             inside = [self.nothing not in labels for labels in answers]
             share = 0.01 if refuse is None else refuse
-            values["threshold"] = float(np.quantile(best[inside], share))
+            odds = self._odds(stacked, values)
+            values["threshold"] = float(np.quantile(odds[inside], share))
         return values
 
     def judge(
