@@ -95,3 +95,30 @@ def tiny_base(folder: Path) -> Path:
     whole = resolve("minilm-l6", relative_to=folder)
     shutil.copyfile(whole.folder / TOKENISER, folder / TOKENISER)
     return folder
+
+
+def tiny_decoder(folder: Path) -> Path:
+    """Write a Gemma 3 of two layers with random weights, and a real tokeniser."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import Gemma3TextConfig, Gemma3TextModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = Gemma3TextConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        intermediate_size=64,
+        sliding_window=8,
+        max_position_embeddings=128,
+    )
+    torch.manual_seed(0)
+    model = Gemma3TextModel(config)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(config.to_dict(), default=str))
+    whole = resolve("minilm-l6", relative_to=folder)
+    shutil.copyfile(whole.folder / TOKENISER, folder / TOKENISER)
+    return folder

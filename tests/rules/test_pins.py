@@ -23,26 +23,41 @@ PINS = Path(__file__).with_name("pins.json")
 #: What besides a part's own file decides its output.
 #: `file::function` pins one function of a file.
 ENCODING = ["serve/residents.py::tokenizer", "service/pipeline.py::examples"]
+STEPS = [
+    "train/tuning.py", "train/loop.py", "train/curriculum.py", "train/gradient.py",
+    "train/network.py", "train/cores.py", "train/batching.py", "train/checkpoints.py",
+    "train/options.py", "train/embed.py", "train/methods/probe.py", "pretrained/encoder.py",
+    "measures/calibration.py",
+]  # fmt: skip
+TASK = ["tasks/base.py", "measures/answers.py", "measures/intervals.py", "measures/calibration.py"]
 SHARED = {
-    "method/probe": ["train/embed.py", "pretrained/encoder.py", "measures/calibration.py"],
-    "method/full": [
-        "train/embed.py", "train/loop.py", "train/batching.py", "train/checkpoints.py",
-        "train/methods/probe.py", "pretrained/encoder.py", "measures/calibration.py",
+    "method/probe": [
+        "train/embed.py", "train/cores.py", "train/options.py", "pretrained/encoder.py",
+        "measures/calibration.py",
     ],
-    "task/text-classification": [
-        "measures/classification.py", "measures/intervals.py", "measures/calibration.py",
-    ],
+    "method/full": STEPS,
+    "method/lora": STEPS,
+    "method/few-shot": ["train/contrast.py", *STEPS],
+    "task/text-classification": ["measures/classification.py", *TASK],
+    "task/token-classification": TASK,
     "source/csv": ["prepare/sources/base.py", "prepare/text.py"],
     "source/jsonl": ["prepare/sources/base.py", "prepare/text.py"],
+    "source/conll": ["prepare/sources/base.py", "prepare/text.py"],
     "source/parquet": ["prepare/sources/base.py"],
     "stage/prepare": [
         "prepare/runner.py", "prepare/checks.py", "prepare/splits.py",
         "service/pipeline.py::_prepare",
     ],
-    "stage/train": ["service/pipeline.py::_train", "pretrained/resolve.py::safe_config", *ENCODING],
+    "stage/search": [
+        "train/search.py", "train/space.py", "service/searching.py", "service/pipeline.py::_search",
+    ],
+    "stage/train": [
+        "service/pipeline.py::_train", "service/pipeline.py::lesson",
+        "pretrained/resolve.py::safe_config", *ENCODING,
+    ],
     "stage/export": [
-        "release/export.py", "pretrained/encoder.py", "measures/calibration.py",
-        "evaluate/answers.py", "service/pipeline.py::_export", *ENCODING,
+        "release/export.py", "release/packing.py", "pretrained/encoder.py",
+        "measures/calibration.py", "evaluate/answers.py", "service/pipeline.py::_export", *ENCODING,
     ],
     "stage/evaluate": [
         "evaluate/report.py", "evaluate/answers.py", "service/pipeline.py::_evaluate", *ENCODING,

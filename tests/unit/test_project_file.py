@@ -63,9 +63,7 @@ def test_what_is_wrong_is_refused_with_its_place(name: str) -> None:
 
 
 def test_an_unknown_method_lists_the_known_ones() -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"line 3: .*'prob'.*few-shot, full, lora, probe"
-    ):
+    with pytest.raises(UnknownNameError, match=r"line 3: .*'prob'.*few-shot, full, lora, probe"):
         parsed(MINIMAL + "train: {method: prob}")
     with pytest.raises(UnknownNameError, match="text-classification"):
         parsed(MINIMAL + "task: text-clasification")

@@ -97,6 +97,35 @@ class Prepare(Block):
     )
 
 
+class Search(Block):
+    """Which of the training method's options are tried, and how often."""
+
+    trials: int = Field(
+        12,
+        ge=1,
+        le=10_000,
+        description="How many settings are tried; the first is the one without a search.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="How many are tried at once, each in a process with its share of the cores.",
+    )
+    seeds: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="How often the best one is trained, each time from another seed, to tell how"
+        " much of its lead is noise.",
+    )
+    space: dict[str, list[Any]] | None = Field(
+        None,
+        description="For each option the two ends of a range, or more values to choose from;"
+        " without it the method's usual ones, those written beside the search left out.",
+    )
+
+
 class Train(BaseModel):
     """How weights are learnt; the method's own options stand beside its name."""
 
@@ -110,10 +139,15 @@ class Train(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where gradients are computed; auto takes a graphics card if there is."
     )
+    search: Search | None = Field(
+        None,
+        description="Try several values of the method's options and take the best on validation:"
+        " trials, workers, seeds and space, all with defaults.",
+    )
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return what stands beside `method`, `max_length` and `device`."""
+        """Return the method's own options: what is no field of this block."""
         return dict(self.__pydantic_extra__ or {})
 
 

@@ -34,6 +34,7 @@ class Encoder(nn.Module):
         self.pooled = pooled
         options = {key: value for key, value in config.items() if key != "model_type"}
         settings = AutoConfig.for_model(config["model_type"], **options)
+        settings.use_cache = False  # of keys and values, which only generation needs
         # Plain attention is faster than SDPA on a CPU at the lengths of short texts.
         self.transformer = AutoModel.from_config(settings, attn_implementation="eager")
         if hasattr(self.transformer, "pooler"):

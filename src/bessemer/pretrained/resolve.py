@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +17,26 @@ from typing import Any
 import yaml
 
 from bessemer.core import digest
+from bessemer.core import folder as folders
 from bessemer.core.errors import (
+    ContractError,
+    CorruptError,
     DataError,
     MissingExtraError,
     OperatorError,
     UnknownNameError,
     UnsafeModelError,
+    needs,
 )
+from bessemer.core.progress import Watcher
 from bessemer.core.records import Pretrained
 
 WEIGHTS, CONFIG, TOKENISER = "model.safetensors", "config.json", "tokenizer.json"
-#: Encoder architectures whose code ships with transformers and that were tried here.
-ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra")
+#: Architectures whose code ships with transformers and that were tried here; the last is a
+#: decoder, whose vectors are pooled like an encoder's.
+ARCHITECTURES = (
+    "bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra", "gemma3_text",
+)  # fmt: skip
 #: What may stand in a configuration; everything else is dropped (see CVE-2026-4372).
 CONFIG_KEYS = frozenset(
     [
@@ -54,6 +67,18 @@ CONFIG_KEYS = frozenset(
         "embedding_size",
         "relative_attention_num_buckets",
         "sinusoidal_pos_embds",
+        # Of decoders.
+        "num_key_value_heads",
+        "head_dim",
+        "hidden_activation",
+        "rms_norm_eps",
+        "rope_parameters",
+        "query_pre_attn_scalar",
+        "sliding_window",
+        "layer_types",
+        "attention_bias",
+        "attn_logit_softcapping",
+        "use_bidirectional_attention",
     ]
 )
 
@@ -68,18 +93,24 @@ class Base:
 
 
 def known() -> dict[str, dict[str, str]]:
-    """Return the catalogue: {name: {package, folder, install, licence, about}}."""
+    """Return the catalogue: {name: {package, extra, folder or gguf, licence, about}}."""
     text = files("bessemer.pretrained").joinpath("catalogue.yaml").read_text(encoding="utf-8")
     entries: dict[str, dict[str, str]] = yaml.safe_load(text)
     return entries
 
 
-def resolve(name: str, *, relative_to: Path) -> Base:
+def resolve(
+    name: str, *, relative_to: Path, cache: Path | None = None, watcher: Watcher | None = None
+) -> Base:
     """Find a base by catalogue name, folder, or `hub:owner/name@revision`.
+
+    A base that comes as GGUF is converted once, which takes minutes.
 
     Args:
         name: As written in the project file.
         relative_to: Folder that a relative path starts from.
+        cache: Folder for what is converted; without one, such a base cannot be had.
+        watcher: Is told of a conversion.
 
     Raises:
         UnknownNameError: No catalogue entry and no folder has that name.
@@ -94,8 +125,12 @@ def resolve(name: str, *, relative_to: Path) -> Base:
         entry = entries[name]
         spec = find_spec(entry["package"])
         if spec is None or not spec.submodule_search_locations:
-            raise MissingExtraError(entry["package"], "base")
-        folder = Path(spec.submodule_search_locations[0]) / entry["folder"]
+            raise MissingExtraError(entry["package"], entry["extra"])
+        if "gguf" in entry:
+            source = partial(_assembled, entry["package"])
+            folder = _converted(source, entry["gguf"], name, cache, watcher)
+        else:
+            folder = Path(spec.submodule_search_locations[0]) / entry["folder"]
         licence = entry["licence"]
     elif name.startswith("hub:"):
         folder = _from_hub(name)
@@ -105,11 +140,60 @@ def resolve(name: str, *, relative_to: Path) -> Base:
             raise UnknownNameError(
                 "base", name, [*entries, "<a folder>", "hub:<owner>/<name>@<revision>"]
             )
+        if not (folder / WEIGHTS).is_file() and len(found := list(folder.glob("*.gguf"))) == 1:
+            source = partial(shutil.copyfile, found[0])
+            folder = _converted(source, digest.of_file(found[0]), name, cache, watcher)
     return Base(
         record=Pretrained(name=name, digest=_checked_digest(folder), licence=licence),
         folder=folder,
         config=safe_config(folder / CONFIG),
     )
+
+
+def _assembled(package: str, target: Path) -> None:
+    """Join the parts of a model that comes in several packages."""
+    with needs("gemma"):
+        importlib.import_module(package).assemble(target, overwrite=True)
+
+
+def _converted(
+    source: Callable[[Path], Any],
+    pinned: str,
+    name: str,
+    cache: Path | None,
+    watcher: Watcher | None,
+) -> Path:
+    """Return the folder that a GGUF file was converted to, made if need be.
+
+    Args:
+        source: Writes the file to a path.
+        pinned: Its SHA-256.
+        name: Of the base, for the watcher.
+        cache: Where the folder lies.
+        watcher: Is told.
+    """
+    if cache is None:
+        raise ContractError(f"The base {name!r} must be converted, and there is no folder for it.")
+    target = cache / f"base-{pinned[:16]}"
+    if (target / folders.MANIFEST).exists():
+        return target
+    watcher = watcher or Watcher()
+    watcher.began("convert")
+    began = time.monotonic()
+    with folders.storage_errors(target), folders.atomic_folder(target) as aside:
+        file = aside / "model.gguf"
+        source(file)
+        if (found := digest.of_file(file)) != pinned:
+            raise CorruptError(
+                f"The model file of {name!r} is not the pinned one: its SHA-256 is"
+                f" {found[:12]}…, not {pinned[:12]}…."
+            )
+        from bessemer.pretrained.gguf import convert
+
+        convert(file, aside)
+        file.unlink()
+    watcher.ended("convert", time.monotonic() - began, reused=False, note=f"{name} from GGUF")
+    return target
 
 
 def safe_config(path: Path) -> dict[str, Any]:
@@ -135,7 +219,7 @@ def safe_config(path: Path) -> dict[str, Any]:
             )
     if (architecture := config.get("model_type")) not in ARCHITECTURES:
         raise UnsafeModelError(
-            f"{path} has model_type {architecture!r}, which is not an allowed encoder.",
+            f"{path} has model_type {architecture!r}, which is not an allowed architecture.",
             remedy=f"Allowed: {', '.join(ARCHITECTURES)}.",
         )
     return {key: value for key, value in config.items() if key in CONFIG_KEYS}

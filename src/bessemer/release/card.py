@@ -9,9 +9,15 @@ from bessemer.core.report import Measurement, Report, Verdict
 
 
 def card(
-    project: Project, contents: Contents, dataset: Dataset, report: Report, verdict: Verdict
+    project: Project,
+    contents: Contents,
+    dataset: Dataset,
+    report: Report,
+    verdict: Verdict,
+    *,
+    searched: str,
 ) -> str:
-    """Return the card as Markdown."""
+    """Return the card as Markdown; `searched` says what a search found, if there was one."""
     percent = f"{report.confidence:.0%}"
     metrics = "\n".join(f"| {name} | {_interval(m)} |" for name, m in report.metrics.items())
     weak = sorted(
@@ -21,7 +27,9 @@ def card(
     classes = "\n".join(
         f"| {_cell(c.label)} | {_interval(c.precision)} | {_interval(c.recall)} |" for c in weak
     )
-    findings = "\n".join(f"- {f.rule}: {f.count} rows {f.action}" for f in dataset.findings)
+    notes = [f"- {f.rule}: {f.count} rows {f.action}" for f in dataset.findings]
+    notes += [f"- Search: {searched}"] if searched else []
+    made = "\n".join(notes)
     outcomes = "\n".join(f"- {o.condition}: {o.state} ({o.because})" for o in verdict.outcomes)
     return f"""# {project.name}
 
@@ -54,7 +62,7 @@ Weakest labels:
   digest `{contents.base.digest}`
 - Data: `{dataset.source}`, licence {dataset.licence or "not stated"},
   digest `{dataset.digest}`; {", ".join(f"{n} {s}" for s, n in dataset.counts.items())} examples
-{findings}
+{made}
 
 ## Why it was released
 

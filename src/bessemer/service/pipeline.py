@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bessemer.train.methods.base import Lesson, Method
 
 DATASET, NOTES, EXPORTED, REPORT = "dataset.json", "notes.json", "export.json", "report.json"
+FOUND = "search.json"
 HEAD, ENCODER, ADAPTER = "head.safetensors", "encoder.safetensors", "adapter.safetensors"
 ADAPTER_CONFIG, GRAPH, LOGITS = "adapter_config.json", "model.onnx", "logits.npz"
 #: How far the log-loss of the exported weights may be from what the trainer measured, in nats:
@@ -61,9 +62,20 @@ class Pipeline:
         """Return the folder with the checked and split rows, made if need be."""
         return self.stage("prepare", self._prepare)
 
+    def search(self) -> Path:
+        """Return the folder with the options that were found, made if need be."""
+        from bessemer.service import searching
+
+        self.prepare()
+        output = self.stage("search", self._search)
+        searching.hand_over(self, self._work)
+        return output
+
     def train(self) -> Path:
         """Return the folder with the weights, made if need be."""
         self.prepare()
+        if "search" in self.plan.keys:
+            self.search()
         output = self.stage("train", self._train)
         # Checkpoints go only when what they led to is there, whole.
         shutil.rmtree(self._work, ignore_errors=True)
@@ -143,6 +155,12 @@ class Pipeline:
         text = (self.input("evaluate") / REPORT).read_text(encoding="utf-8")
         return Report.model_validate_json(text)
 
+    def found(self, what: str) -> Any:
+        """Return a part of what the search found; nothing before it, or without one."""
+        if "search" not in self.seconds:
+            return {}
+        return json.loads((self.input("search") / FOUND).read_text(encoding="utf-8"))[what]
+
     def exported(self) -> dict[str, Any]:
         """Return engine, calibration and validation scores of the exported graph."""
         text = (self.input("export") / EXPORTED).read_text(encoding="utf-8")
@@ -175,6 +193,15 @@ class Pipeline:
         counts = ", ".join(f"{count} {split}" for split, count in record.counts.items())
         return f"{counts}; {len(record.labels)} labels"
 
+    def _search(self, target: Path) -> str:
+        from bessemer.service.searching import search
+
+        with needs("train"):
+            found = search(self)
+        _write_json(target / FOUND, found)
+        told: str = found["noise"]["told"]
+        return told
+
     def _train(self, target: Path) -> str:
         with needs("train"):
             from bessemer.train import checkpoints
@@ -199,7 +226,7 @@ class Pipeline:
 
         train = self.plan.project.train
         method = METHODS.load(train.method)
-        return method(), method.Options.model_validate(train.options)
+        return method(), method.Options.model_validate({**train.options, **self.found("options")})
 
     def lesson(self) -> Lesson:
         """Return what the training method is given."""
@@ -223,7 +250,7 @@ class Pipeline:
             work=self._work,
             events=self.home.root / "tensorboard" / name,
             progress=self.watcher.step,
-            identity=plan.identity,
+            identity=plan.identity(self.found("options"), plan.project.seed),
             device=device(plan.project.train.device),
         )
 

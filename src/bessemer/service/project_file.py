@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from bessemer.core.project import Block, Project, Train
 from bessemer.core.records import Setting
 from bessemer.tasks.base import TASKS
 from bessemer.train.methods.base import METHODS
+from bessemer.train.space import filled
 
 FILE = "bessemer.yaml"
 MOST_BYTES = 1_000_000
@@ -117,9 +118,13 @@ def _with_options(project: Project, lines: dict[Path_, int], where: str) -> Proj
         resolved = options.model_validate(train.options)
     except ValidationError as error:
         raise _translated(error, options, ("train",), lines, where, Train) from error
-    known = {"method": train.method, "max_length": train.max_length}
-    filled = Train.model_validate({**known, **resolved.model_dump()})
-    return project.model_copy(update={"train": filled})
+    known = {name: getattr(train, name) for name in Train.model_fields}
+    if train.search is not None:
+        known["search"] = filled(
+            train, options, lambda *key: _at(where, lines, ("train", "search", "space", *key))
+        )
+    whole = Train.model_validate({**known, **resolved.model_dump()})
+    return project.model_copy(update={"train": whole})
 
 
 def _value(node: yaml.Node, path: Path_, lines: dict[Path_, int], where: str) -> Any:
@@ -204,9 +209,11 @@ def _translated(
 def _keys(model: type[BaseModel], place: Path_) -> list[str]:
     for part in place:
         field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        blocks = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not blocks:
             return []
-        model = field.annotation
+        model = blocks[0]
     return list(model.model_fields)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bessemer.core import digest
 from bessemer.core.errors import ProjectError
+from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
 from bessemer.prepare.locate import PREFIX, locate
@@ -20,7 +21,7 @@ from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
-STAGES = {"prepare": 1, "train": 1, "export": 1, "evaluate": 1, "release": 1}
+STAGES = {"prepare": 1, "search": 1, "train": 1, "export": 1, "evaluate": 1, "release": 1}
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,30 @@ class Plan:
     #: Digest of each stage's output, by stage.
     keys: dict[str, str]
 
-    @property
-    def identity(self) -> dict[str, str]:
-        """Return what determines a training, by name, for its checkpoints to be held against."""
+    def identity(self, found: dict[str, Any], seed: int) -> dict[str, str]:
+        """Return what determines a training, by name, for its checkpoints to be held against.
+
+        Args:
+            found: Options that a search found or tries, if there is one.
+            seed: Of the training.
+        """
         return {
             "data": self.keys["prepare"],
             "base": self.base.record.digest,
             "method": self.parts["method"],
             "task": self.parts["task"],
-            "options": digest.of_json(self.project.train.model_dump(mode="json")),
-            "seed": str(self.project.seed),
+            "options": digest.of_json({**_own(self.project), **found}),
+            "seed": str(seed),
         }
 
 
-def plan(loaded: Loaded, cache: Path) -> Plan:
+def plan(loaded: Loaded, cache: Path, watcher: Watcher | None = None) -> Plan:
     """Find what a project names and return the keys of its stages.
 
     Args:
         loaded: The project.
-        cache: Folder for downloads.
+        cache: Folder for downloads, and for bases that are converted.
+        watcher: Is told of a conversion.
 
     Raises:
         UserError: Something named does not exist or is not allowed; nothing was computed.
@@ -66,7 +72,7 @@ def plan(loaded: Loaded, cache: Path) -> Plan:
         where = at(loaded, ("gate", number))
         gates.parse(condition, task.metric_names, where)
     _check_split(project)
-    base = _base(loaded)
+    base = _base(loaded, cache, watcher)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
     digests = {role: digest.of_file(path) for role, path in files.items()}
     parts = _parts(project, files)
@@ -108,14 +114,14 @@ def _file(loaded: Loaded, name: str, cache: Path) -> Path:
     return loaded.uploads[name]
 
 
-def _base(loaded: Loaded) -> Base:
+def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
     name = loaded.project.base
     if loaded.uploads is not None and name not in known() and not name.startswith("hub:"):
         raise ProjectError(
             f"base is {name!r}: a server takes no folder as a base.",
             remedy=f"Known: {', '.join(known())}, hub:<owner>/<name>@<revision>.",
         )
-    return resolve(name, relative_to=loaded.folder)
+    return resolve(name, relative_to=loaded.folder, cache=cache, watcher=watcher)
 
 
 def _check_split(project: Project) -> None:
@@ -154,17 +160,27 @@ def _keys(
     readers = {role: parts[role] for role in digests}
     rules = project.prepare.model_dump(mode="json")
     add("prepare", data=data, rules=rules, files=digests, readers=readers, seed=project.seed)
-    add(
-        "train",
-        data=keys["prepare"],
-        base=base.record.digest,
-        parts=[parts["task"], parts["method"]],
-        train=project.train.model_dump(mode="json"),
-        seed=project.seed,
-    )
+    training = {
+        "data": keys["prepare"],
+        "base": base.record.digest,
+        "parts": [parts["task"], parts["method"]],
+        "train": _own(project),
+        "seed": project.seed,
+    }
+    if project.train.search is not None:
+        # How many work at once may change between two sittings of one search.
+        search = project.train.search.model_dump(mode="json", exclude={"workers"})
+        add("search", **training, search=search)
+        training["search"] = keys["search"]
+    add("train", **training)
     serve = [project.serve.engine, project.serve.max_loss, project.serve.refuse]
     add("export", weights=keys["train"], part=parts["engine"], serve=serve)
     settings = project.evaluate.model_dump(mode="json")
     add("evaluate", model=keys["export"], settings=settings, seed=project.seed)
     add("release", report=keys["evaluate"], project=project.model_dump(mode="json"))
     return keys
+
+
+def _own(project: Project) -> dict[str, Any]:
+    """Return the train block without its search."""
+    return project.train.model_dump(mode="json", exclude={"search"})

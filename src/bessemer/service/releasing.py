@@ -97,7 +97,8 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
     for name, value in documents.items():
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
         (target / name).write_text(text + "\n", encoding="utf-8")
-    text = card(project, contents, dataset, report, verdict)
+    searched = pipeline.found("noise").get("told", "")
+    text = card(project, contents, dataset, report, verdict, searched=searched)
     (target / CARD).write_text(text, encoding="utf-8")
     _reload(pipeline, target)
     folder.seal(target, unsealed=(STATEMENT,))

@@ -17,7 +17,7 @@ from bessemer.service.runs import Runs
 
 def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:
     """Validate a project and its data, and return what it would be made from."""
-    pipeline = Pipeline(home, plan(loaded, home.root / "downloads"), watcher or Watcher())
+    pipeline = Pipeline(home, plan(loaded, home.root / "downloads", watcher), watcher or Watcher())
     pipeline.prepare()
     return Check(settings=tuple(explain(loaded)), dataset=pipeline.dataset())
 
@@ -37,7 +37,7 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
     """
     if until not in get_args(Until):
         raise RequestError(f"until is {until!r}.", remedy=f"One of {', '.join(get_args(Until))}.")
-    found = plan(loaded, home.root / "downloads")
+    found = plan(loaded, home.root / "downloads", watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
     record = runs.begin(loaded.project.name, found.keys["release"], resolved, announced)

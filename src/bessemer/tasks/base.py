@@ -49,6 +49,13 @@ class Span(NamedTuple):
 Answers = frozenset[Any]
 
 
+def cut(ids: list[int], special: list[int], max_length: int) -> Features:
+    """Return token ids, those of a longer text cut at the end but for a closing special token."""
+    if len(ids) > max_length:
+        ids = [*ids[: max_length - 1], ids[-1 if special[-1] else max_length - 1]]
+    return np.array(ids, dtype=np.int64)
+
+
 def label_of(answer: str | Span) -> str:
     """Return the label of an answer."""
     return answer if isinstance(answer, str) else answer.label

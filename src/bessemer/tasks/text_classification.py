@@ -24,6 +24,7 @@ from bessemer.tasks.base import (
     Sampling,
     Target,
     Task,
+    cut,
 )
 
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ class TextClassification(Task):
 
     def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Encoded:
         """Return token ids; a longer text keeps its beginning and its closing token."""
-        rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
-        cut = [ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]] for ids in rows]
-        return Encoded(list(texts), [np.array(ids, dtype=np.int64) for ids in cut])
+        rows = tokenizer.encode_batch_fast(list(texts))
+        features = [cut(row.ids, row.special_tokens_mask, max_length) for row in rows]
+        return Encoded(list(texts), features)
 
     def targets(self, encoded: Encoded, answers: Sequence[Answers]) -> list[Target]:
         """Return a class number a text, or a row of 0 and 1."""

@@ -26,6 +26,7 @@ from bessemer.tasks.base import (
     Span,
     Target,
     Task,
+    cut,
     label_of,
 )
 
@@ -101,13 +102,10 @@ class TokenClassification(Task):
         """
         rows, places = [], []
         for text, encoding in zip(texts, tokenizer.encode_batch(list(texts)), strict=True):
-            ids, offsets = encoding.ids, encoding.offsets
-            if len(ids) > max_length:
-                ids, offsets = (
-                    [*ids[: max_length - 1], ids[-1]],
-                    [*offsets[: max_length - 1], (0, 0)],
-                )
-            rows.append(np.array(ids, dtype=np.int64))
+            rows.append(cut(encoding.ids, encoding.special_tokens_mask, max_length))
+            offsets = encoding.offsets[: len(rows[-1])]
+            if len(encoding.ids) > max_length:
+                offsets[-1] = (0, 0)  # the closing token, or the first part of a word
             places.append(_places(text, offsets))
         return Encoded(list(texts), rows, places)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -18,12 +19,16 @@ from bessemer.train.cores import Cores
 from bessemer.train.gradient import pieces
 from bessemer.train.methods.base import Batch, Lesson
 from bessemer.train.network import Network
-from bessemer.train.options import LoopOptions
+from bessemer.train.options import SupervisedOptions
 
 
 class Curriculum(ABC):
     """What is learnt from in which order, and by which loss."""
 
+    #: Epochs without a better validation before stopping, and what is better: a lower
+    #: "log_loss", or a higher "score".
+    patience: float = math.inf
+    choose_by: str = "log_loss"
     #: Tokens of every training row.
     lengths: list[int]
     #: How often each output was answered with which at the last validation, [actual, answered].
@@ -49,10 +54,11 @@ class Curriculum(ABC):
 class Supervised(Curriculum):
     """Every row once an epoch, in batches of like length, by the task's own loss."""
 
-    def __init__(self, lesson: Lesson, options: LoopOptions) -> None:
+    def __init__(self, lesson: Lesson, options: SupervisedOptions) -> None:
         self._lesson = lesson
         self._options = options
         self.lengths = [len(row) for row in lesson.train.encoded.features]
+        self.patience, self.choose_by = options.patience, options.choose_by
         self._weights = None
         if options.class_weight == "balanced":
             self._weights = torch.from_numpy(class_weights(lesson)).to(lesson.device)

@@ -98,7 +98,7 @@ class Training:
 
     def _tired(self) -> bool:
         """Return whether the last epochs brought nothing; asked anew after a resume."""
-        return self.state.epoch - self.state.best_epoch >= self.options.patience
+        return self.state.epoch - self.state.best_epoch >= self.curriculum.patience
 
     def _epoch(self) -> None:
         state, options = self.state, self.options
@@ -174,7 +174,7 @@ class Training:
 
     def _worth(self, scores: dict[str, float]) -> float:
         """Return what decides, lower being better."""
-        if self.options.choose_by == "log_loss":
+        if self.curriculum.choose_by == "log_loss":
             return scores["log_loss"]
         return -scores["score"]
 

@@ -26,14 +26,6 @@ class LoopOptions(Block):
         0.995,
         description="Share of the averaged weights that a step keeps; 0 takes the last weights.",
     )
-    label_smoothing: Share = Field(
-        0.1, description="Share of each target that is spread over all labels."
-    )
-    class_weight: ClassWeight = Field(
-        "none",
-        description="balanced: rare labels weigh as much as frequent ones, for when the rows to"
-        " come are spread over the labels more evenly than the training rows.",
-    )
     dropout: Share | None = Field(
         None, description="Of hidden states while training; else as the base's configuration says."
     )
@@ -45,6 +37,26 @@ class LoopOptions(Block):
         None,
         description="How many layers are trained, from the top; what lies below is computed once.",
     )
+    micro_tokens: int = Field(
+        512,
+        ge=16,
+        description="Padded tokens that are computed at once; a step is made of as many such"
+        " pieces as it needs, each on a core of its own.",
+    )
+    checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")
+
+
+class SupervisedOptions(LoopOptions):
+    """Options of methods that step by the task's own loss."""
+
+    label_smoothing: Share = Field(
+        0.1, description="Share of each target that is spread over all labels."
+    )
+    class_weight: ClassWeight = Field(
+        "none",
+        description="balanced: rare labels weigh as much as frequent ones, for when the rows to"
+        " come are spread over the labels more evenly than the training rows.",
+    )
     patience: int = Field(
         2, ge=1, description="Epochs without a better validation before stopping."
     )
@@ -53,10 +65,3 @@ class LoopOptions(Block):
         description="What decides which epoch is kept: log-loss on validation after temperature"
         " scaling, or the metric that comes first in the report.",
     )
-    micro_tokens: int = Field(
-        512,
-        ge=16,
-        description="Padded tokens that are computed at once; a step is made of as many such"
-        " pieces as it needs, each on a core of its own.",
-    )
-    checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")

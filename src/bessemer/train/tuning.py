@@ -11,12 +11,12 @@ from bessemer.core.progress import Step
 from bessemer.pretrained.encoder import Encoder
 from bessemer.train import checkpoints
 from bessemer.train.cores import Cores
-from bessemer.train.curriculum import Curriculum, Supervised, logits, scores
+from bessemer.train.curriculum import Supervised, logits, scores
 from bessemer.train.loop import State, Training
 from bessemer.train.methods.base import Learnt, Lesson
 from bessemer.train.methods.probe import Probe, ProbeOptions
 from bessemer.train.network import Network, without_attention_dropout
-from bessemer.train.options import LoopOptions
+from bessemer.train.options import LoopOptions, SupervisedOptions
 
 #: With fewer training rows word embeddings are left alone: most words never occur, and those
 #: that do would move away from their synonyms.
@@ -24,7 +24,7 @@ FEW_ROWS = 100_000
 PREFIX = "encoder.transformer."
 
 
-def begin(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, Any]]:
+def begin(lesson: Lesson, options: SupervisedOptions) -> tuple[Network, dict[str, Any]]:
     """Return encoder and head, the head at the probe's solution, and what was frozen."""
     network, notes = untrained(lesson, options)
     if checkpoints.load(lesson.work, lesson.identity) is None:
@@ -55,20 +55,16 @@ def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, 
 
 
 def tune(
-    lesson: Lesson,
-    network: Network,
-    options: LoopOptions,
-    notes: dict[str, Any],
-    curriculum: Curriculum | None = None,
+    lesson: Lesson, network: Network, options: SupervisedOptions, notes: dict[str, Any]
 ) -> Learnt:
     """Train and return the weights as they will be read again: the transformer's own names."""
-    training = Training(lesson, network, options, curriculum or Supervised(lesson, options))
+    training = Training(lesson, network, options, Supervised(lesson, options))
     _, state = training.run()
     with Cores(lesson.device) as cores:
         found = scores(lesson, logits(network, lesson.validation, cores))
     return Learnt(
-        head=_cpu(network.head.state_dict()),
-        encoder=_cpu(network.encoder.transformer.state_dict()),
+        head=saved(network.head.state_dict()),
+        encoder=saved(network.encoder.transformer.state_dict()),
         log_loss=found["log_loss"],
         notes={**notes, **told(state), "validation_score": found["score"]},
     )
@@ -79,5 +75,6 @@ def told(state: State) -> dict[str, Any]:
     return {"best_epoch": state.best_epoch, "steps": state.step, "validation": state.history}
 
 
-def _cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def saved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as they are written to a file."""
     return {name: tensor.detach().cpu() for name, tensor in tensors.items()}

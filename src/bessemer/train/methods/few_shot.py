@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bessemer.core.errors import ProjectError
 from bessemer.train.methods.base import Learnt, Lesson, Method
-from bessemer.train.options import LoopOptions
+from bessemer.train.options import ClassWeight, LoopOptions
 
 
 class FewShotOptions(LoopOptions):
@@ -26,6 +26,9 @@ class FewShotOptions(LoopOptions):
         20.0,
         gt=0,
         description="Inverse regularisation of the head; few validation rows could not choose it.",
+    )
+    class_weight: ClassWeight = Field(
+        "none", description="balanced: rare labels weigh as much as frequent ones in the head."
     )
     contrast: float = Field(
         0.07, gt=0, description="Temperature of the contrastive loss: lower, harder negatives."
@@ -51,15 +54,17 @@ class FewShot(Method):
             )
         from bessemer.train.contrast import Contrast
         from bessemer.train.embed import embed
+        from bessemer.train.loop import Training
         from bessemer.train.methods.probe import ProbeOptions, fit
-        from bessemer.train.tuning import tune, untrained
+        from bessemer.train.tuning import saved, told, untrained
 
         network, notes = untrained(lesson, options)
         curriculum = Contrast(lesson, options.batch_size, options.contrast)
-        learnt = tune(lesson, network, options, notes, curriculum)
+        _, state = Training(lesson, network, options, curriculum).run()
         both = lesson.train.encoded.features + lesson.validation.encoded.features
         vectors = embed(network.encoder, both, lesson.progress, "encode", lesson.device)
         count = len(lesson.train)
         head = ProbeOptions(strengths=(options.strength,), class_weight=options.class_weight)
         fitted = fit(lesson, vectors[:count], vectors[count:], head)
-        return replace(fitted, encoder=learnt.encoder, notes={**learnt.notes, **fitted.notes})
+        encoder = saved(network.encoder.transformer.state_dict())
+        return replace(fitted, encoder=encoder, notes={**notes, **told(state), **fitted.notes})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bessemer.train.methods.base import Learnt, Lesson, Method
-from bessemer.train.options import LoopOptions
+from bessemer.train.options import SupervisedOptions
 
 
-class FullOptions(LoopOptions):
+class FullOptions(SupervisedOptions):
     """Options of `full`."""
 
 

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from bessemer.core.errors import ProjectError
 from bessemer.train.methods.base import Learnt, Lesson, Method
-from bessemer.train.options import LoopOptions, Share
+from bessemer.train.options import Share, SupervisedOptions
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class LoraOptions(LoopOptions):
+class LoraOptions(SupervisedOptions):
     """Options of `lora`. Adapters bear, and need, a higher rate than whole matrices."""
 
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Peak rate of the adapters.")
