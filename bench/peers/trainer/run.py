@@ -25,7 +25,7 @@ from bench.peers import common
 #: What differs from the defaults of TrainingArguments.
 RECIPES: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "tuned": {"learning_rate": 2e-4, "per_device_train_batch_size": 16, "num_train_epochs": 3},
+    "tuned": {"learning_rate": 2e-4, "per_device_train_batch_size": 32, "num_train_epochs": 3},
     "equal": {},
 }
 TOLD = (

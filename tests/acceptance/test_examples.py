@@ -1,0 +1,66 @@
+"""The projects under examples/: each is understood, and the one with spans runs and serves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT
+from tests.families import tiny_decoder
+from tests.integration.test_serving import running
+
+from bessemer.service.platform import Platform
+
+EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/bessemer.yaml"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_and_its_rows_are_in_order(name: str, tmp_path: Path) -> None:
+    place = shutil.copytree(ROOT / "examples" / name, tmp_path / name)
+    if name == "chinese-reviews":
+        import runpy
+        import sys
+
+        arguments = ["make_table.py", "--train", "60", "--validation", "20", "--test", "20"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [*arguments, "--to", str(place / "reviews.csv")])
+            runpy.run_path(str(place / "make_table.py"), run_name="__main__")
+        # Converting the real base takes minutes; `python -m bench accuracy` does it.
+        text = (place / "bessemer.yaml").read_text(encoding="utf-8")
+        base = tiny_decoder(tmp_path / "decoder")
+        changed = text.replace("base: gemma3-270m", f"base: {base}")
+        assert changed != text
+        (place / "bessemer.yaml").write_text(changed, encoding="utf-8")
+    platform = Platform.open(tmp_path / "home")
+    found = platform.check(place)
+    assert all(found.dataset.counts[split] for split in ("train", "validation", "test"))
+    platform.home.database.close()
+
+
+def test_spans_are_learnt_and_served(tmp_path: Path) -> None:
+    """The example with fewer epochs, over both protocols."""
+    place = shutil.copytree(ROOT / "examples" / "order-entities", tmp_path / "p")
+    text = (place / "bessemer.yaml").read_text(encoding="utf-8")
+    changed = text.replace("epochs: 8", "epochs: 4").replace("at_least: 0.6", "at_least: 0.4")
+    (place / "bessemer.yaml").write_text(changed, encoding="utf-8")
+    platform = Platform.open(tmp_path / "home")
+    done = platform.run(place)
+    assert done.state == "succeeded", done.verdict
+    assert done.report.headline == "f1"
+    with running(platform) as server:
+        text = "Where is “order” #48213? I paid £24.99 on 12 March, 你好 😍"
+        answer = server.predict({"inputs": [text, "hello"]}, route="order-entities")
+        found, _ = answer.json()
+        assert {one["entity_group"] for one in found} & {"order_number", "money", "date"}
+        for one in found:
+            assert text[one["start"] : one["end"]] == one["word"]
+            assert 0 < one["score"] <= 1
+        model = "/v2/models/order-entities"
+        [tensor] = server.http.get(model).json()["outputs"]
+        assert tensor["name"] == "entities"
+        inputs = [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]
+        told = server.http.post(f"{model}/infer", json={"inputs": inputs}).json()
+        assert json.loads(told["outputs"][0]["data"][0]) == found
+    platform.home.database.close()
