@@ -322,7 +322,11 @@ def test_a_disk_that_is_full_is_told(finished: Path, tmp_path: Path) -> None:
     assert not list((home / "stages" / "export").glob("*"))
 
 
-@pytest.mark.parametrize("example", [p.parent.name for p in ROOT.glob("examples/*/bessemer.yaml")])
+#: Without the one whose table is made by a script, see test_examples.py.
+EXAMPLES = {p.parent.name for p in ROOT.glob("examples/*/bessemer.yaml")} - {"chinese-reviews"}
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES))
 def test_the_examples_are_in_order(example: str, tmp_path: Path) -> None:
     place = ROOT / "examples" / example
     if "public:" in (place / "bessemer.yaml").read_text() and "BESSEMER_DATA" not in os.environ:

@@ -239,7 +239,7 @@ def test_bad_bases(tmp_path: Path) -> None:
     good = resolve("minilm-l6", relative_to=tmp_path).folder
     for change, message in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "asks to run its own code"),
-        ({"model_type": "evil"}, "not an allowed encoder"),
+        ({"model_type": "evil"}, "not an allowed architecture"),
     ]:
         place = tmp_path / message.replace(" ", "-")
         place.mkdir()

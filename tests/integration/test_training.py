@@ -24,6 +24,7 @@ from bessemer.train.curriculum import Supervised, class_weights
 from bessemer.train.device import device
 from bessemer.train.gradient import pieces
 from bessemer.train.methods.base import Learnt, Lesson, Method
+from bessemer.train.network import Network
 
 SHORT = "epochs: 2, batch_size: 8, checkpoint_every: 2, max_length: 24"
 
@@ -215,3 +216,25 @@ def test_pieces_hold_every_row_once_and_keep_to_the_budget() -> None:
         tokens = [sum(lengths[row] for row in part) for part in parts]
         assert max(tokens) <= max(budget, 2 * 60) * 1.5
     assert pieces([7], lengths, 100) == [[7]]
+
+
+@using("full", "token_dropout: 0.5")
+def test_a_share_of_the_tokens_is_hidden_but_never_the_ends(bench: Bench_) -> None:
+    seen: list[torch.Tensor] = []
+    real = Supervised.loss
+
+    def watched(self: Supervised, network: Network, rows: list[int]):
+        ids, mask = network.batch(self._lesson.train.encoded.features, rows)
+        for row, number, kept in zip(ids, rows, mask.sum(dim=1).tolist(), strict=True):
+            features = torch.from_numpy(self._lesson.train.encoded.features[number])
+            changed = row[:kept] != features
+            assert not changed[0]
+            assert not changed[-1]
+            assert (row[:kept][changed] == bench.lesson.mask_token).all()
+            seen.append(changed[1:-1])
+        return real(self, network, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Supervised, "loss", watched)
+        bench.learn()
+    assert float(torch.cat(seen).float().mean()) == pytest.approx(0.5, abs=0.05)

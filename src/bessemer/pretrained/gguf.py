@@ -31,6 +31,9 @@ def convert(gguf: Path, target: Path) -> None:
         import torch
         from safetensors.torch import save_file
         from transformers import AutoModel, AutoTokenizer, GgufConfig
+        from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     source = {"gguf_file": gguf.name, "local_files_only": True}
     try:

@@ -34,6 +34,8 @@ DATASET, NOTES, EXPORTED, REPORT = "dataset.json", "notes.json", "export.json", 
 FOUND = "search.json"
 HEAD, ENCODER, ADAPTER = "head.safetensors", "encoder.safetensors", "adapter.safetensors"
 ADAPTER_CONFIG, GRAPH, LOGITS = "adapter_config.json", "model.onnx", "logits.npz"
+#: What tokenizers call the token that hides another.
+MASKS = ("[MASK]", "<mask>")
 #: How far the log-loss of the exported weights may be from what the trainer measured, in nats:
 #: rounding, and a base computed in bfloat16, stay far below; another head does not.
 MOST_LOSS_GAP = 0.02
@@ -230,6 +232,7 @@ class Pipeline:
 
     def lesson(self) -> Lesson:
         """Return what the training method is given."""
+        from bessemer.serve.residents import tokenizer
         from bessemer.train.device import device
         from bessemer.train.methods.base import Batch, Lesson
 
@@ -239,6 +242,8 @@ class Pipeline:
             encoded, answers = self.examples(split)
             return Batch(encoded, answers, task.targets(encoded, answers))
 
+        tokens = tokenizer(plan.base.folder / resolve.TOKENISER)
+        masks = [tokens.token_to_id(name) for name in MASKS]
         name = f"{plan.project.name}-{plan.keys['train'][:12]}"
         return Lesson(
             task=task,
@@ -250,6 +255,7 @@ class Pipeline:
             work=self._work,
             events=self.home.root / "tensorboard" / name,
             progress=self.watcher.step,
+            mask_token=next((mask for mask in masks if mask is not None), None),
             identity=plan.identity(self.found("options"), plan.project.seed),
             device=device(plan.project.train.device),
         )

@@ -69,6 +69,8 @@ class Network(nn.Module):
         #: How many layers, from the lowest, are frozen.
         self.frozen = 0
         self._remembered: list[NDArray[np.float32]] | None = None
+        #: Share of the tokens that are hidden while training, and what hides them.
+        self.token_dropout, self.mask_token = 0.0, 0
 
     @property
     def device(self) -> torch.device:
@@ -96,7 +98,17 @@ class Network(nn.Module):
             for place, row in zip(states, rows, strict=True):
                 place[: len(self._remembered[row])] = self._remembered[row]
             self.thread.recalled = torch.from_numpy(states).to(self.device)
-        return ids.to(self.device), mask.to(self.device)
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        if self.training and self.token_dropout and self._remembered is None:
+            ids = self._hidden(ids, mask)
+        return ids, mask
+
+    def _hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return ids of which some are hidden, but for the first and the last of each row."""
+        draws = torch.rand(ids.shape, generator=self.thread.noise, device=ids.device)
+        inner = mask.roll(-1, dims=1) * mask
+        inner[:, 0] = inner[:, -1] = 0
+        return ids.masked_fill((draws < self.token_dropout) & (inner > 0), self.mask_token)
 
     def set_dropout(self, share: float | None) -> None:
         """Replace every dropout module by one that draws from the thread's generator."""

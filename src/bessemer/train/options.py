@@ -49,6 +49,12 @@ class LoopOptions(Block):
 class SupervisedOptions(LoopOptions):
     """Options of methods that step by the task's own loss."""
 
+    batch_size: int = Field(16, ge=1, le=4096, description="Texts a step.")
+    token_dropout: Share = Field(
+        0.1,
+        description="Share of each text's tokens that a step hides behind the base's mask token;"
+        " no token of a base without one.",
+    )
     label_smoothing: Share = Field(
         0.1, description="Share of each target that is spread over all labels."
     )

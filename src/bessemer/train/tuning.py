@@ -27,6 +27,8 @@ PREFIX = "encoder.transformer."
 def begin(lesson: Lesson, options: SupervisedOptions) -> tuple[Network, dict[str, Any]]:
     """Return encoder and head, the head at the probe's solution, and what was frozen."""
     network, notes = untrained(lesson, options)
+    if lesson.mask_token is not None:
+        network.token_dropout, network.mask_token = options.token_dropout, lesson.mask_token
     if checkpoints.load(lesson.work, lesson.identity) is None:
         weight = ProbeOptions(class_weight=options.class_weight)
         network.head.load_state_dict(Probe().learn(lesson, weight).head)

@@ -51,6 +51,8 @@ class Lesson:
     progress: Progress
     #: What determines the outcome, by name: a checkpoint of another recipe is refused.
     identity: dict[str, str] = field(default_factory=dict)
+    #: The base's mask token, if it has one.
+    mask_token: int | None = None
     #: Where gradients are computed: "cpu", "cuda" …
     device: str = "cpu"
     #: Is told the validation log-loss after every epoch, and may raise to end a search's trial.
