@@ -17,7 +17,7 @@ from bessemer.service.platform import Platform
 
 
 def test_the_chinese_reviews_are_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its table is made from a package; converting its real base is `python -m bench accuracy`'s."""
+    """Its table is made from a package; its real base takes minutes to convert."""
     place = shutil.copytree(ROOT / "examples" / "chinese-reviews", tmp_path / "p")
     arguments = ["make_table.py", "--train", "60", "--validation", "20", "--test", "20"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--to", str(place / "reviews.csv")])

@@ -91,7 +91,8 @@ def report(record: Report) -> None:
     metrics = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("metric", "value", "interval", f"0{' ' * (SCALE - 2)}1", "examples"):
         metrics.add_column(name, no_wrap=True)
-    for metric in record.metrics.values():
+    # The one that models are compared by comes first.
+    for metric in sorted(record.metrics.values(), key=lambda m: m.name != record.headline):
         metrics.add_row(*_cells(metric.name, metric), str(metric.count))
     out.print(metrics)
     weak = sorted((c for c in record.classes if c.recall), key=lambda c: c.recall.value)  # type: ignore[union-attr]

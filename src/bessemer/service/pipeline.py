@@ -219,8 +219,12 @@ class Pipeline:
                 checkpoints.write(target / ADAPTER, learnt.adapter)
                 _write_json(target / ADAPTER_CONFIG, learnt.adapter_config)
         _write_json(target / NOTES, {**learnt.notes, "log_loss": learnt.log_loss})
-        shown = {n: v for n, v in learnt.notes.items() if isinstance(v, (int, float))}
-        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in shown.items())
+        told = [(name.replace("_", " "), value) for name, value in learnt.notes.items()]
+        return ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in told
+            if isinstance(value, (int, float, str))
+        )
 
     def method(self) -> tuple[Method, Block]:
         """Return the project's training method and its options."""
