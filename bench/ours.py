@@ -131,9 +131,10 @@ def main() -> None:
         def told(epoch: int, log_loss: float) -> None:
             seconds = clock.seconds()
             with clock:
-                curve.append([seconds, epoch * len(lesson.train), _kept(lesson, test)])
+                curve.append([seconds, epoch * len(lesson.train), _kept(lesson, test, scale)])
 
         method, settings = pipeline.method()
+        scale = getattr(settings, "alpha", 0.0) / getattr(settings, "rank", 1)
         learnt = method.learn(replace(lesson, told=told), settings)
         seconds = clock.seconds()
         final = accuracy(lesson, test, learnt)
@@ -154,18 +155,26 @@ def main() -> None:
     print(f"{result['name']}: {final:.4f} in {seconds:.0f} s", flush=True)
 
 
-def _kept(lesson: Lesson, test: Batch) -> float:
+def _kept(lesson: Lesson, test: Batch, scale: float) -> float:
     """Return the test accuracy of the running average in the last checkpoint."""
     found = checkpoints.load(lesson.work)
     assert found is not None
     encoder = Encoder(lesson.config, lesson.weights, pooled=lesson.task.pooled)
     network = Network(encoder, lesson.task.head(encoder.width))
     names = dict(network.named_parameters())
+    average = {
+        name.removeprefix("average."): tensor
+        for name, tensor in found.tensors.items()
+        if name.startswith("average.")
+    }
     with torch.no_grad():
-        for name, tensor in found.tensors.items():
-            kind, _, parameter = name.partition(".")
-            if kind == "average" and parameter in names:
-                names[parameter].copy_(tensor)
+        for name, tensor in average.items():
+            if name.endswith(".lora_A.default.weight"):
+                matrix = name.removesuffix(".lora_A.default.weight")
+                other = average[f"{matrix}.lora_B.default.weight"]
+                names[f"{matrix}.weight"].add_(scale * (other @ tensor))
+            elif not name.endswith(".lora_B.default.weight"):
+                names[name].copy_(tensor)
     return _score(lesson, test, network)
 
 

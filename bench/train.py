@@ -9,6 +9,7 @@ remove that file to measure it again.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any
 from bench.base import OUT, ROOT, Bench, Row, at_least, processor
 from bench.peers.environment import PEERS, python_of
 from bench.picture import curves
+from bessemer.core import digest
 from bessemer.prepare.locate import locate
 from bessemer.pretrained.resolve import resolve
 
@@ -50,7 +52,7 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
     for name, method, options in OURS:
         results[name] = _ours(name, method, options, data)
     for name, folder, arguments in OTHERS:
-        results[name] = _peer(name, folder, [*arguments, *data])
+        results[name] = _peer(name, folder, list(arguments), data)
     for result in results.values():
         best = max(score for _, _, score in result["curve"])
         result["seconds_to_best"] = seconds_to(result, best)
@@ -101,7 +103,8 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[Row]:
         for what in ("best", "goal"):
             seconds = result[f"seconds_to_{what}"]
             shown = "its own best" if what == "best" else f"{GOAL:.0%}"
-            rows.append(Row(f"{name}: seconds to {shown}", seconds or float("inf"), "s"))
+            if seconds is not None:  # it never got there
+                rows.append(Row(f"{name}: seconds to {shown}", seconds, "s"))
     return rows
 
 
@@ -113,19 +116,23 @@ def _ours(name: str, method: str, options: dict[str, Any], data: list[str]) -> d
     return _read(out)
 
 
-def _peer(name: str, folder: str, arguments: list[str]) -> dict[str, Any]:
+def _peer(name: str, folder: str, arguments: list[str], data: list[str]) -> dict[str, Any]:
     kept = RESULTS / f"{name.replace(' ', '-')}.json"
     machine = processor()
-    if kept.exists() and (found := _read(kept))["machine"] == machine:
+    files = [*sorted((PEERS / folder).glob("*.*")), PEERS / "common.py"]
+    what = digest.of_json([{f.name: digest.of_file(f) for f in files}, arguments])
+    cores = os.cpu_count()
+    known = {"machine": machine, "cores": cores, "measured": what}
+    if kept.exists() and known.items() <= (found := _read(kept)).items():
         print(f"{name}: measured on {found['date']}", flush=True)
         return found
     base = resolve("minilm-l6", relative_to=ROOT).folder
     out = OUT / kept.name
     script = PEERS / folder / "run.py"
     command = [str(python_of(folder)), str(script), "--base", str(base), "--out", str(out)]
-    subprocess.run([*command, *arguments], check=True, cwd=ROOT)
+    subprocess.run([*command, *arguments, *data], check=True, cwd=ROOT)
     date = datetime.now(UTC).date().isoformat()
-    result = {**_read(out), "date": date, "machine": machine}
+    result = {**_read(out), "date": date, **known}
     RESULTS.mkdir(exist_ok=True)
     kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result

@@ -33,7 +33,10 @@ from bessemer.train.search import (
     noise,
 )
 
-TRAIN = "method: full, max_length: 16, epochs: 3, batch_size: 20, checkpoint_every: 4"
+TRAIN = (
+    "method: full, max_length: 16, epochs: 3, batch_size: 20, checkpoint_every: 4, "
+    "choose_by: log_loss"
+)
 SPACE = "{learning_rate: [1e-4, 0.5], class_weight: [none, balanced], dropout: [0, 0.2]}"
 
 

@@ -38,7 +38,7 @@ SHARED = {
     "method/full": STEPS,
     "method/lora": STEPS,
     "method/few-shot": ["train/contrast.py", *STEPS],
-    "task/text-classification": ["measures/classification.py", *TASK],
+    "task/text-classification": TASK,
     "task/token-classification": TASK,
     "source/csv": ["prepare/sources/base.py", "prepare/text.py"],
     "source/jsonl": ["prepare/sources/base.py", "prepare/text.py"],

@@ -30,9 +30,8 @@ def test_cells_with_several_labels() -> None:
     assert task.parse("x", "a| b |") == {"a", "b"}
     assert task.parse("x", "") == frozenset()
     assert task.parse("x", '["b", "c"]') == {"b", "c"}
-    assert task.write(frozenset({"b", "a"})) == "a|b"
-    with pytest.raises(ValueError, match="holds the separator"):
-        task.parse("x", '["a|b"]')
+    for labels in ({"b", "a"}, {"a|b", "[x]"}, set()):
+        assert task.parse("x", task.write(frozenset(labels))) == labels
     [target] = task.targets(TEXT, [frozenset({"a", "c"})])
     assert target.tolist() == [1, 0, 1]
 
@@ -79,6 +78,13 @@ def test_binary_log_loss_and_its_temperature() -> None:
     assert fit_temperature(3 * logits, actual) == pytest.approx(3, rel=0.1)
 
 
+def test_equal_probabilities_are_told_together_or_not_at_all() -> None:
+    chances = np.array([[0.9, 0.5, 0.5, 0.5, 0.5, 0.5]])
+    best = f1_threshold(chances, np.array([[1, 1, 0, 0, 0, 0.0]]))
+    assert 0.5 < best <= 0.9
+    assert f1_threshold(chances, np.zeros((1, 6))) == 1.0
+
+
 def test_only_labels_above_the_threshold_are_told() -> None:
     task = TextClassification(SEVERAL, ("a", "b", "c"))
     logits = [np.array([2.0, -3.0, 0.5], dtype=np.float32)]
@@ -87,7 +93,7 @@ def test_only_labels_above_the_threshold_are_told() -> None:
     assert [one["label"] for one in task.decode(TEXT, logits, calibration, 0)[0]] == ["a", "c", "b"]
     assert json.loads(task.tensors(TEXT, logits, calibration)["labels"][0]) == ["a", "c"]
     assert task.answers(TEXT, [logits[0] - 9], calibration) == [frozenset()]
-    assert task.brief([]) == ("", 1.0)
+    assert task.brief([]) == ("[]", 1.0)
 
 
 @pytest.mark.parametrize("learnt", [True, False], ids=["oos rows in training", "none"])
@@ -107,14 +113,12 @@ def test_a_doubtful_text_is_refused(learnt: bool) -> None:
     found = task.answers(encoded(600), logits, calibration)
     inside = [n for n, row in enumerate(answers) if "none" not in row]
     refused = np.mean(["none" in found[n] for n in inside])
-    assert refused == pytest.approx(0.05, abs=0.01)
+    assert 0.04 <= refused <= (0.08 if learnt else 0.06)  # what is likelier 'none' is refused too
     metrics, _, _ = task.judge(answers, encoded(600), logits, calibration, Sampling(0.95, 50, 0))
     assert metrics["out_of_scope_recall"].count == 200
     assert metrics["out_of_scope_recall"].value > (0.9 if learnt else 0.5)
     assert metrics["in_scope_accuracy"].value > 0.9
-    assert metrics["accuracy"].value == pytest.approx(
-        (metrics["out_of_scope_recall"].value + 2 * metrics["in_scope_accuracy"].value) / 3
-    )
+    assert metrics["in_scope_accuracy"].count == 400
     stricter = task.calibrate(encoded(600), logits, answers, 0.2)
     assert stricter["threshold"] > calibration["threshold"]
 

@@ -19,7 +19,7 @@ from bessemer.prepare.sources.conll import Conll
 from bessemer.pretrained.resolve import resolve
 from bessemer.serve.residents import tokenizer
 from bessemer.tasks.base import IGNORED, Encoded, Sampling, Span
-from bessemer.tasks.token_classification import TokenClassification, best_tags
+from bessemer.tasks.token_classification import TokenClassification, _words, best_tags
 
 LABELS = ("person", "town")
 
@@ -187,3 +187,62 @@ def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
     path.write_text(f"a O\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 2"):
         Conll().read(path, Data(source="x.conll"))
+
+
+def test_precision_is_of_what_was_answered_and_recall_of_what_is_right(
+    task: TokenClassification,
+) -> None:
+    found = encoded(task, ["Ada saw Paris and Rome"])
+    given_ = frozenset([Span(0, 3, "person"), Span(8, 13, "town")])
+    [target] = task.targets(found, [given_])
+    logits = [np.eye(5, dtype=np.float32)[np.maximum(target, 0)] * 9]
+    right = [frozenset([Span(8, 13, "town"), Span(18, 22, "town"), Span(4, 7, "town")])]
+    metrics, _, _ = task.judge(right, found, logits, {"temperature": 1.0}, Sampling(0.9, 50, 0))
+    assert metrics["precision"].value == pytest.approx(1 / 2)
+    assert metrics["recall"].value == pytest.approx(1 / 3)
+    assert metrics["calibration_error"].count == 1
+
+
+def test_the_handicap_is_chosen_where_recall_lacks(task: TokenClassification) -> None:
+    """O is 0.7 nats likelier than the town that is right: only a handicap finds it."""
+    texts = ["go to Paris", "go to Ulm"]
+    found = encoded(task, texts)
+    right = [frozenset([Span(6, 11, "town")]), frozenset([Span(6, 9, "town")])]
+    logits = []
+    for target in task.targets(found, right):
+        rows = np.zeros((len(target), 5), dtype=np.float32)
+        rows[:, 0] = 5
+        rows[target > 0, target[target > 0]] = 4.3
+        logits.append(rows)
+    calibration = task.calibrate(found, logits, right, None)
+    assert calibration["doubt"] > 0
+    assert task.answers(found, logits, calibration) == right
+
+
+def test_targets_do_not_depend_on_the_order_of_a_set(task: TokenClassification) -> None:
+    """A token that holds words of two spans goes to the first of them."""
+    text = "中美"
+    found = Encoded([text], [np.array([1])], [np.array([[0, 2]])])
+    spans_ = [Span(0, 1, "person"), Span(1, 2, "town")]
+    targets = {int(task.targets(found, [frozenset(o)])[0][0]) for o in (spans_, spans_[::-1])}
+    assert targets == {1}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cafe\u0301 Zoe\u0308!", ["cafe\u0301", "Zoe\u0308", "!"]),
+        ("\u2764\ufe0f ok", ["\u2764\ufe0f", "ok"]),
+        ("दिल्ली जा", ["दिल्ली", "जा"]),
+        ("a中b", ["a", "中", "b"]),
+    ],
+)
+def test_marks_belong_to_what_they_mark(text: str, words: list[str]) -> None:
+    assert [text[a:b] for a, b in _words(text)] == words
+
+
+def test_a_conll_token_may_hold_a_no_break_space(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text("10\u00a0000 B-money\n𠮷 B-town\n野 I-town\n", encoding="utf-8")
+    table = Conll().read(path, Data(source="x.conll"))
+    assert table["text"].to_pylist() == ["10\u00a0000 𠮷野"]

@@ -69,7 +69,7 @@ class Labels(Block):
 class Data(Block):
     """Where the rows come from."""
 
-    source: str = Field(description="A csv, jsonl or parquet file, or public:<set>/<file>.")
+    source: str = Field(description="A csv, jsonl, parquet or conll file, or public:<set>/<file>.")
     columns: Columns = Field(default_factory=Columns)
     labels: Labels = Field(default_factory=Labels)
     split: Split = Field(default_factory=Split)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bessemer.core.project import Evaluate
 from bessemer.core.report import Measurement, Report
-from bessemer.measures.answers import resampled, tally
+from bessemer.measures.answers import resampled
 from bessemer.measures.intervals import bootstrap
 from bessemer.tasks.base import Answers, Calibration, Encoded, Logits, Sampling, Task
 
@@ -67,7 +67,7 @@ def difference(
         settings: Coverage and resamples.
         seed: Of the bootstrap.
     """
-    counts = np.stack([tally(actual, ours), tally(actual, theirs)], axis=1)
+    counts = np.stack([task.tallies(actual, ours), task.tallies(actual, theirs)], axis=1)
     return bootstrap(
         f"{task.metric_names[0]}_difference",
         resampled(counts, lambda both: task.score(both[0]) - task.score(both[1])),

@@ -53,7 +53,7 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         result: list[Any] = answer.predictions
         if isinstance(body.inputs, str):
             result = answer.predictions[0]
-        elif not asked and plane.routing.route(route).resident.task.answers_once:
+        elif not asked and answer.task.answers_once:
             result = [best[0] for best in answer.predictions]
         return JSONResponse(result, headers=headers(answer))
 

@@ -90,21 +90,19 @@ def _models(router: APIRouter, plane: DataPlane, metrics: Metrics) -> None:
         with metrics.watch(model):
             body = await parse(request, Inference)
             texts = _texts(body)
-            described = plane.routing.route(model).resident.task.describe()
-            wanted = _wanted(body, described)
+            # Before anything is computed; the answer may be another release's by then.
+            _wanted(body, plane.routing.route(model).resident.task.describe())
             answer = await plane.predict(model, request.state.key, texts, None, tensors=True)
         metrics.texts.labels(model).inc(len(texts))
-        told = _answered(model, body, wanted, answer, len(texts))
+        told = _answered(model, body, answer, len(texts))
         return JSONResponse(told, headers=headers(answer))
 
 
-def _answered(
-    model: str, body: Inference, wanted: list[dict[str, Any]], answer: Answer, count: int
-) -> dict[str, Any]:
+def _answered(model: str, body: Inference, answer: Answer, count: int) -> dict[str, Any]:
     """Return the answer as tensors."""
     outputs = [
         {**tensor, "shape": [count, *tensor["shape"][1:]], "data": answer.tensors[tensor["name"]]}
-        for tensor in wanted
+        for tensor in _wanted(body, answer.task.describe())
     ]
     return {
         "model_name": model,

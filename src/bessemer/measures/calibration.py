@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,26 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     return error / len(order)
 
 
+def by_example(told: Sequence[Sequence[tuple[float, bool]]]) -> Callable[..., float]:
+    """Return the calibration error as a function of example numbers, for a bootstrap.
+
+    Args:
+        told: For each example the score of each of its answers and whether that was right;
+            answers of one example are right or wrong together, so they are drawn together.
+    """
+    counts = [len(answers) for answers in told]
+    ends = np.cumsum([0, *counts])
+    scores = np.array([score for answers in told for score, _ in answers])
+    right = np.array([hit for answers in told for _, hit in answers], dtype=bool)
+    groups = [np.arange(a, b) for a, b in pairwise(ends)]
+
+    def error(rows: NDArray[np.int64]) -> float:
+        chosen = np.concatenate([groups[row] for row in rows])
+        return calibration_error(scores[chosen], right[chosen]) if len(chosen) else 0.0
+
+    return error
+
+
 def f1_threshold(chances: Floats, actual: NDArray[np.floating]) -> float:
     """Return the probability above which telling a label gives the highest micro-F1.
 
@@ -91,7 +113,11 @@ def f1_threshold(chances: Floats, actual: NDArray[np.floating]) -> float:
     order = np.argsort(-chances, axis=None, kind="stable")
     sorted_chances = chances.ravel()[order]
     hits = np.cumsum(actual.ravel()[order])
-    scores = 2 * hits / (np.arange(1, len(order) + 1) + actual.sum())
+    if not hits[-1]:
+        return 1.0
+    scores = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
+    # Equal probabilities are told together or not at all.
+    scores[:-1][sorted_chances[:-1] == sorted_chances[1:]] = -1
     best = int(scores.argmax())
     below = sorted_chances[best + 1] if best + 1 < len(order) else 0.0
-    return float((sorted_chances[best] + below) / 2)
+    return float(max((sorted_chances[best] + below) / 2, np.nextafter(below, 1.0)))

@@ -152,7 +152,8 @@ def _read(
     findings.append(finding)
     if not answers:
         raise DataError(f"{where}: no row's label can be read.", remedy=f"The first: {reason}.")
-    return table.filter(pa.array([n not in set(wrong) for n in range(table.num_rows)])), answers
+    dropped = set(wrong)
+    return table.filter(pa.array([n not in dropped for n in range(table.num_rows)])), answers
 
 
 def _labels(

@@ -34,7 +34,7 @@ def locate(source: str, *, relative_to: Path, cache: Path) -> Path:
     """
     if source.startswith(PREFIX):
         return _public(source.removeprefix(PREFIX), cache)
-    path = (relative_to / source).expanduser()
+    path = relative_to / Path(source).expanduser()
     if path.is_dir():
         raise DataError(f"data.source {source!r} is a folder.", remedy="Name a file in it.")
     if not path.is_file():

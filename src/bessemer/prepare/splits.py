@@ -125,6 +125,11 @@ def check(splits: dict[str, list[Answers]], task: Task, where: str) -> tuple[str
                 f"{where}: the {name} split has no rows.",
                 remedy="Give more rows, or change data.split.",
             )
+        if not any(label_of(a) != task.rules.out_of_scope for row in splits[name] for a in row):
+            raise DataError(
+                f"{where}: no row of the {name} split has a label: nothing could be measured.",
+                remedy="Give more labelled rows, or change data.split.",
+            )
     labels = sorted({label_of(answer) for row in splits["train"] for answer in row})
     if unseen := sorted(counts.keys() - set(labels)):
         raise DataError(

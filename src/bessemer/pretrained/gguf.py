@@ -25,9 +25,11 @@ def convert(gguf: Path, target: Path) -> None:
         DataError: The file is no GGUF, or of an architecture that transformers does not read.
         CorruptError: The file lacks weights that its architecture has.
     """
-    with needs("train"):
-        import accelerate  # noqa: F401  transformers asks for both with a plain ImportError
+    # transformers asks for both with a plain ImportError.
+    with needs("gemma"):
         import gguf as _  # noqa: F401
+    with needs("train"):
+        import accelerate  # noqa: F401
         import torch
         from safetensors.torch import save_file
         from transformers import AutoModel, AutoTokenizer, GgufConfig

@@ -37,6 +37,7 @@ WEIGHTS, CONFIG, TOKENISER = "model.safetensors", "config.json", "tokenizer.json
 ARCHITECTURES = (
     "bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra", "gemma3_text",
 )  # fmt: skip
+DECODERS = ("gemma3_text",)
 #: What may stand in a configuration; everything else is dropped (see CVE-2026-4372).
 CONFIG_KEYS = frozenset(
     [

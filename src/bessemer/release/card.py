@@ -15,18 +15,17 @@ def card(
     report: Report,
     verdict: Verdict,
     *,
+    intended: str,
     searched: str,
 ) -> str:
-    """Return the card as Markdown; `searched` says what a search found, if there was one."""
+    """Return the card as Markdown.
+
+    `intended` says in a sentence what the model is for, `searched` what a search of options found,
+    "" if there was none.
+    """
     percent = f"{report.confidence:.0%}"
     metrics = "\n".join(f"| {name} | {_interval(m)} |" for name, m in report.metrics.items())
-    weak = sorted(
-        (c for c in report.classes if c.recall is not None),
-        key=lambda c: c.recall.value if c.recall else 1.0,
-    )[:5]
-    classes = "\n".join(
-        f"| {_cell(c.label)} | {_interval(c.precision)} | {_interval(c.recall)} |" for c in weak
-    )
+    classes = _weakest(report)
     notes = [f"- {f.rule}: {f.count} rows {f.action}" for f in dataset.findings]
     notes += [f"- Search: {searched}"] if searched else []
     made = "\n".join(notes)
@@ -38,8 +37,7 @@ served by `{contents.engine}`. Task: `{contents.task}`.
 
 ## What it is for
 
-It answers one of its labels for each text, also when none fits: do not use it on texts unlike
-its training rows, and do not let it decide alone about people.
+{intended}
 
 ## What it is worth
 
@@ -78,3 +76,13 @@ def _interval(metric: Measurement | None) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _weakest(report: Report) -> str:
+    weak = sorted(
+        (c for c in report.classes if c.recall is not None),
+        key=lambda c: c.recall.value if c.recall else 1.0,
+    )
+    return "\n".join(
+        f"| {_cell(c.label)} | {_interval(c.precision)} | {_interval(c.recall)} |" for c in weak[:5]
+    )

@@ -92,7 +92,11 @@ def _quantise(graph: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         op_types_to_quantize=["MatMul"],
         # What goes into the last matrix of a gated layer has outliers that 8 bits do not hold.
-        nodes_to_exclude=[node.name for node in model.graph.node if "/down_proj/" in node.name],
+        nodes_to_exclude=[
+            node.name
+            for node in model.graph.node
+            if "/down_proj/" in node.name or node.name.startswith("/head/")
+        ],
     )
 
 

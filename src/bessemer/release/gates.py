@@ -77,7 +77,7 @@ def judge(conditions: Sequence[Condition], report: Report, rival: Rival | None) 
         elif name in report.metrics:
             outcomes += _bounds(name, report.metrics[name], bound)
         else:
-            because = f"the {report.split} split has no example that {name} could be measured on"
+            because = f"nothing on the {report.split} split that {name} could be measured on"
             outcomes.append(Outcome(condition=name, state="not measured", because=because))
     return Verdict(outcomes=tuple(outcomes))
 

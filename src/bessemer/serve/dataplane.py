@@ -18,6 +18,7 @@ from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.serve.residents import Resident
 from bessemer.serve.routing import Routing, Served
+from bessemer.tasks.base import Task
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
@@ -33,6 +34,8 @@ class Answer:
 
     call: str
     release: str
+    #: Of the release that answered; the route may serve another one by now.
+    task: Task
     #: For each text its predictions; see `Task.decode`.
     predictions: list[list[dict[str, Any]]]
     #: The same as flat tensors by name, where they were asked for.
@@ -184,7 +187,8 @@ class DataPlane:
         encoded = resident.encode(texts)
         logits = resident.engine.run(encoded.features)
         predictions = resident.decode(encoded, logits, top_k)
-        told = [resident.task.brief(row) for row in predictions]
+        answered = predictions if top_k is None else resident.decode(encoded, logits, None)
+        told = [resident.task.brief(row) for row in answered]
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
@@ -200,7 +204,7 @@ class DataPlane:
         calibration = resident.contents.calibration
         flat = resident.task.tensors(encoded, logits, calibration) if tensors else {}
         self._record(call)
-        return Answer(call.id, served.release, predictions, flat)
+        return Answer(call.id, served.release, resident.task, predictions, flat)
 
 
 def _check_unicode(number: int, text: str) -> None:

@@ -57,7 +57,7 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
             remedy=f"For example {slug!r}.",
         )
     task = "token-classification" if _holds_spans(rows, label) else "text-classification"
-    method = "full " if task == "token-classification" else "probe"
+    method = "full" if task == "token-classification" else "probe"
     content = f"""# What this product is made from. `bessemer check --explain` shows every key.
 name: {slug}
 task: {task}
@@ -72,7 +72,7 @@ data:
     if empty:
         content += "prepare: {empty: drop}          # some rows have no text or no label\n"
     metric = "f1" if task == "token-classification" else "accuracy"
-    content += f"""train: {{method: {method}}}          # full learns more slowly, often better
+    content += f"""train: {{method: {method}}}    # or few-shot, lora, full
 gate:
   - not_worse_than: live        # add, say: `- {metric}: {{at_least: 0.85}}`
 """

@@ -248,6 +248,8 @@ class Pipeline:
 
         tokens = tokenizer(plan.base.folder / resolve.TOKENISER)
         masks = [tokens.token_to_id(name) for name in MASKS]
+        if plan.base.config["model_type"] in resolve.DECODERS:
+            masks = []  # they may have the token, but have never seen it
         name = f"{plan.project.name}-{plan.keys['train'][:12]}"
         return Lesson(
             task=task,
@@ -267,7 +269,6 @@ class Pipeline:
     def _export(self, target: Path) -> str:
         from bessemer.engines.base import ENGINES
         from bessemer.evaluate.answers import answers
-        from bessemer.measures.answers import tally
 
         plan, serve, task = self.plan, self.plan.project.serve, self.task
         with needs("onnx"):
@@ -291,7 +292,7 @@ class Pipeline:
             logits[name] = answers(run, encoded.features, self.watcher.step, f"validate {name}")
             calibration[name] = task.calibrate(encoded, logits[name], actual, serve.refuse)
             answered = task.answers(encoded, logits[name], calibration[name])
-            score[name] = task.score(tally(actual, answered).sum(axis=0))
+            score[name] = task.score(task.tallies(actual, answered).sum(axis=0))
         targets = task.targets(encoded, actual)
         temperature = calibration["onnx-fp32"]["temperature"]
         self._check_trained(task.log_loss(logits["onnx-fp32"], targets, temperature))
@@ -356,7 +357,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 def write_logits(path: Path, rows: Sequence[Logits]) -> None:
     """Write the logits of many texts: their lengths, and all positions end to end."""
-    lengths = np.array([len(row) if row.ndim == 2 else 0 for row in rows], dtype=np.int64)
+    lengths = np.array([len(row) if row.ndim == 2 else -1 for row in rows], dtype=np.int64)
     values = np.concatenate([np.atleast_2d(row) for row in rows])
     # Through memory: numpy's own writing tells of a full disk without an error number.
     buffer = io.BytesIO()
@@ -368,6 +369,6 @@ def read_logits(path: Path) -> list[Logits]:
     """Return what `write_logits` wrote."""
     with np.load(path, allow_pickle=False) as file:
         lengths, values = file["lengths"], file["values"]
-    ends = np.cumsum(np.maximum(lengths, 1))
+    ends = np.cumsum(np.abs(lengths))
     parts = np.split(values, ends[:-1])
-    return [part if length else part[0] for part, length in zip(parts, lengths, strict=True)]
+    return [part if length >= 0 else part[0] for part, length in zip(parts, lengths, strict=True)]

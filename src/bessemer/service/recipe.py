@@ -16,7 +16,7 @@ from bessemer.prepare.runner import source_for
 from bessemer.pretrained.resolve import Base, known, resolve
 from bessemer.release import gates
 from bessemer.service.project_file import Loaded, at
-from bessemer.tasks.base import TASKS
+from bessemer.tasks.base import TASKS, Task
 from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
@@ -68,11 +68,13 @@ def plan(loaded: Loaded, cache: Path, watcher: Watcher | None = None) -> Plan:
     """
     project = loaded.project
     task = TASKS.load(project.task)(project.data.labels)
+    _check_labels(loaded, task)
     for number, condition in enumerate(project.gate):
         where = at(loaded, ("gate", number))
         gates.parse(condition, task.metric_names, where)
     _check_split(project)
     base = _base(loaded, cache, watcher)
+    _check_length(loaded, base)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
     digests = {role: digest.of_file(path) for role, path in files.items()}
     parts = _parts(project, files)
@@ -124,6 +126,39 @@ def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
     return resolve(name, relative_to=loaded.folder, cache=cache, watcher=watcher)
 
 
+def _check_labels(loaded: Loaded, task: Task) -> None:
+    """Refuse what the project says about labels and this family has no use for."""
+    rules = loaded.project.data.labels
+    for name in type(rules).model_fields:
+        if getattr(rules, name) is not None and name not in task.label_rules:
+            raise ProjectError(
+                f"{at(loaded, ('data', 'labels', name))}labels.{name} says nothing to"
+                f" {loaded.project.task}.",
+                remedy="Remove it.",
+            )
+    if loaded.project.serve.refuse is not None and not task.answers_once:
+        raise ProjectError(
+            f"{at(loaded, ('serve', 'refuse'))}refuse is for texts with exactly one label.",
+            remedy="Remove it: where a text may have several labels or spans, it may have none.",
+        )
+
+
+def _check_length(loaded: Loaded, base: Base) -> None:
+    """Hold max_length against the positions that the base has learnt."""
+    positions = base.config.get("max_position_embeddings")
+    if positions is None:
+        return
+    # These number positions from behind their padding.
+    if base.config["model_type"] in ("roberta", "xlm-roberta", "mpnet"):
+        positions -= base.config.get("pad_token_id", 1) + 1
+    if (asked := loaded.project.train.max_length) > positions:
+        raise ProjectError(
+            f"{at(loaded, ('train', 'max_length'))}max_length is {asked}, the base"
+            f" {base.record.name!r} reads {positions} tokens.",
+            remedy=f"Write at most {positions}.",
+        )
+
+
 def _check_split(project: Project) -> None:
     split = project.data.split
     given = [n for n in ("test", "validation") if isinstance(getattr(split, n), str)]
@@ -159,7 +194,15 @@ def _keys(
     data = project.data.model_dump(mode="json")
     readers = {role: parts[role] for role in digests}
     rules = project.prepare.model_dump(mode="json")
-    add("prepare", data=data, rules=rules, files=digests, readers=readers, seed=project.seed)
+    add(
+        "prepare",
+        task=parts["task"],
+        data=data,
+        rules=rules,
+        files=digests,
+        readers=readers,
+        seed=project.seed,
+    )
     training = {
         "data": keys["prepare"],
         "base": base.record.digest,

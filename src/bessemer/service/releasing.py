@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bessemer.bundle import format as bundle_format
 from bessemer.bundle import signature
 from bessemer.bundle.format import CONTENTS, STATEMENT, Contents
 from bessemer.core import digest, folder
@@ -35,7 +36,7 @@ from bessemer.service.pipeline import (
     write_logits,
 )
 from bessemer.service.releases import Releases
-from bessemer.tasks.base import Answers
+from bessemer.tasks.base import TASKS, Answers
 
 VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
 #: How many test texts a fresh process answers again before a bundle counts as written.
@@ -98,7 +99,8 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
         (target / name).write_text(text + "\n", encoding="utf-8")
     searched = pipeline.found("noise").get("told", "")
-    text = card(project, contents, dataset, report, verdict, searched=searched)
+    about = {"intended": pipeline.task.intended, "searched": searched}
+    text = card(project, contents, dataset, report, verdict, **about)
     (target / CARD).write_text(text, encoding="utf-8")
     _reload(pipeline, target)
     folder.seal(target, unsealed=(STATEMENT,))
@@ -166,8 +168,8 @@ def _rival(pipeline: Pipeline) -> Rival | None:
 
 def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
     """Return a release's answers to the test texts; computed once and kept."""
-    stages = pipeline.home.stages
-    key = digest.of_json([live.bundle, pipeline.plan.keys["prepare"]])
+    stages, project = pipeline.home.stages, pipeline.plan.project
+    key = digest.of_json([2, live.bundle, pipeline.plan.keys["prepare"]])
     bundle = Releases(pipeline.home).bundle(live)
     texts = pipeline.rows("test")["text"].to_pylist()
     with stages.lock("rival", key):
@@ -182,5 +184,11 @@ def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
                 (aside / "answers.json").write_text(json.dumps(cells), encoding="utf-8")
     path = stages.path("rival", key) / "answers.json"
     cells = json.loads(path.read_text(encoding="utf-8"))
-    task = pipeline.task
-    return [task.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]
+    # Read as they were written: the live release may have other rules for its labels.
+    contents = bundle_format.contents(bundle)
+    family = contents.task.partition("@")[0]
+    if family != project.task:
+        raise ContractError(f"it does {family}, this project {project.task}")
+    writer, task = TASKS.load(family)(contents.label_rules, contents.labels), pipeline.task
+    found = [writer.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]
+    return [frozenset(task.nothing if a == writer.nothing else a for a in row) for row in found]

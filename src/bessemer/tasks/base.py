@@ -19,6 +19,7 @@ from bessemer.core.catalogue import Catalogue
 from bessemer.core.project import Labels
 from bessemer.core.report import ClassReport, Confusion, Measurement
 from bessemer.measures import calibration
+from bessemer.measures.answers import micro_f1, tally
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,6 +52,8 @@ Answers = frozenset[Any]
 
 def cut(ids: list[int], special: list[int], max_length: int) -> Features:
     """Return token ids, those of a longer text cut at the end but for a closing special token."""
+    if not ids:
+        ids = [0]  # some tokenizers make nothing of an empty text
     if len(ids) > max_length:
         ids = [*ids[: max_length - 1], ids[-1 if special[-1] else max_length - 1]]
     return np.array(ids, dtype=np.int64)
@@ -95,8 +98,8 @@ class Task(ABC):
 
     #: Raised when the same examples would give other results.
     version: ClassVar[int]
-    #: Roles that the project's `columns` block must map to columns of the source.
-    roles: ClassVar[tuple[str, ...]]
+    #: What the project may say about labels that means something here.
+    label_rules: ClassVar[tuple[str, ...]] = ()
     #: Whether the head reads one vector a text, or one a position.
     pooled: ClassVar[bool]
     #: How many labels a data set must have at least.
@@ -116,6 +119,16 @@ class Task(ABC):
     def label_may_be_empty(self) -> bool:
         """Return whether an empty label cell says something: that no label fits."""
         return False
+
+    @property
+    def nothing(self) -> str | None:
+        """Return the answer that none of the labels fits, where there is such an answer."""
+        return None
+
+    @property
+    @abstractmethod
+    def intended(self) -> str:
+        """Return what the model card says about use."""
 
     @property
     def answers_once(self) -> bool:
@@ -205,13 +218,19 @@ class Task(ABC):
     def brief(self, predictions: list[dict[str, Any]]) -> tuple[str, float]:
         """Return one text's answer in a word and its score, for the journal."""
 
-    def score(self, tally: NDArray[np.int64]) -> float:
-        """Return the headline metric from hits, answered and actual counts, shape [3].
+    def tallies(self, actual: Sequence[Answers], answered: Sequence[Answers]) -> NDArray[np.int64]:
+        """Return what `score` is computed from, shape [n, k]: numbers that may be added up.
+
+        Here hits, answered and actual answers of each example.
+        """
+        return tally(actual, answered)
+
+    def score(self, total: NDArray[np.int64]) -> float:
+        """Return the headline metric from summed tallies, shape [k].
 
         F1; where each text has one answer, that is the accuracy.
         """
-        hits, answered, actual = (int(number) for number in tally)
-        return 2 * hits / (answered + actual) if answered + actual else 1.0
+        return micro_f1(total)
 
     def head(self, width: int) -> nn.Module:
         """Return an untrained linear head: [..., width] to [..., outputs] logits."""
@@ -243,7 +262,8 @@ class Task(ABC):
             logits: Shape [batch, outputs] or [batch, length, outputs], padded.
             targets: One a row of the batch.
             smoothing: Share of each target that is spread over all outputs (Szegedy et al. 2016).
-            weights: Of each output, shape [outputs], or None.
+            weights: Of rows of each output, shape [outputs]; of link "sigmoid" of rows without
+                and with each output, shape [2, outputs]; or None.
         """
         import torch
         from torch.nn import functional
@@ -251,28 +271,33 @@ class Task(ABC):
         if self.link == "sigmoid":
             wanted = torch.from_numpy(np.stack(targets)).to(logits.device)
             smooth = wanted * (1 - smoothing) + smoothing / 2
+            each = torch.ones_like(wanted)
+            if weights is not None:
+                each = torch.where(wanted > 0, weights[1], weights[0])
             lost = functional.binary_cross_entropy_with_logits(
-                logits, smooth, weight=weights, reduction="sum"
+                logits, smooth, weight=each, reduction="sum"
             )
-            return lost, float(wanted.numel())
+            return lost, float(each.sum())
         length = max((target.size for target in targets), default=1)
         padded = np.full((len(targets), length), IGNORED, dtype=np.int64)
         for row, target in zip(padded, targets, strict=True):
             row[: target.size] = target
         if logits.ndim == 3:
             logits = logits[:, :length]
-        flat = torch.from_numpy(padded.reshape(-1))
-        kept = flat != IGNORED
-        weight = float((weights.cpu()[flat[kept]] if weights is not None else kept).sum())
-        lost = functional.cross_entropy(
+        flat = torch.from_numpy(padded.reshape(-1)).to(logits.device)
+        each = functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]),
-            flat.to(logits.device),
-            weight=weights,
+            flat,
             ignore_index=IGNORED,
-            reduction="sum",
+            reduction="none",
             label_smoothing=smoothing,
         )
-        return lost, weight
+        # Not torch's own weights: with smoothing these weigh the spread share by its own label,
+        # which pulls frequent labels' rows towards rare labels.
+        weight = (flat != IGNORED).float()
+        if weights is not None:
+            weight = weight * weights[flat.clamp(min=0)]
+        return (each * weight).sum(), float(weight.sum())
 
     def log_loss(
         self, logits: Sequence[Logits], targets: Sequence[Target], temperature: float

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bessemer.measures import answers as sets
 from bessemer.measures import calibration as calibrating
-from bessemer.measures.calibration import calibration_error, f1_threshold, probabilities
-from bessemer.measures.classification import confusions, macro_f1
+from bessemer.measures.calibration import by_example, f1_threshold, probabilities
 from bessemer.measures.intervals import bootstrap, wilson
 from bessemer.tasks.base import (
     IGNORED,
@@ -44,7 +43,7 @@ class TextClassification(Task):
     """
 
     version = 1
-    roles = ("text", "label")
+    label_rules = ("separator", "out_of_scope")
     pooled = True
     least_labels = 2
 
@@ -57,6 +56,20 @@ class TextClassification(Task):
     def label_may_be_empty(self) -> bool:
         """Return whether a text may have no label: where it may have several."""
         return self.rules.separator is not None
+
+    @property
+    def intended(self) -> str:
+        """Return what the model card says about use."""
+        if self.rules.separator is not None:
+            told = "It tells the labels that fit a text, and none where none does"
+        elif self.rules.out_of_scope is not None:
+            told = f"It answers one of its labels, or {self.nothing!r} where none seems to fit"
+        else:
+            told = "It answers one of its labels for each text, also when none fits"
+        return (
+            f"{told}: do not use it on texts unlike its training rows, and do not let it decide"
+            " alone about people."
+        )
 
     @property
     def answers_once(self) -> bool:
@@ -86,17 +99,13 @@ class TextClassification(Task):
                 )
             return frozenset([cell])
         parts = cell.split(self.rules.separator) if listed is None else listed
-        labels = frozenset(part.strip() for part in parts) - {""}
-        if odd := [label for label in labels if self.rules.separator in label]:
-            raise ValueError(
-                f"the label {odd[0]!r} holds the separator {self.rules.separator!r};"
-                " choose another for data.labels.separator"
-            )
-        return labels
+        return frozenset(part.strip() for part in parts) - {""}
 
     def write(self, answers: Answers) -> str:
-        """Return the labels, joined by the separator."""
-        return (self.rules.separator or "").join(sorted(answers))
+        """Return the label, or a JSON list of several."""
+        if self.rules.separator is None:
+            return "".join(answers)
+        return json.dumps(sorted(answers), ensure_ascii=False)
 
     def encode(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Encoded:
         """Return token ids; a longer text keeps its beginning and its closing token."""
@@ -136,6 +145,8 @@ class TextClassification(Task):
         refused = np.zeros(len(chances), dtype=bool)
         if self.link == "softmax" and "threshold" in calibration:
             refused = self._odds(stacked, calibration) < calibration["threshold"]
+            if self.nothing in self.numbers:
+                refused |= chances.argmax(axis=1) == self.numbers[self.nothing]
         rows = []
         for row, doubtful in zip(chances, refused, strict=True):
             order = np.argsort(-row, kind="stable")
@@ -209,44 +220,30 @@ class TextClassification(Task):
         if self.link == "sigmoid":
             return self._judge_several(actual, encoded, logits, calibration, sampling)
         best = [row[0] for row in self.decode(encoded, logits, calibration, None)]
-        names = list(dict.fromkeys([*self.labels, self.nothing]))
-        numbers = {label: number for number, label in enumerate(names)}
-        wanted = np.array([numbers[label] for (label,) in actual], dtype=np.int64)
-        found = np.array([numbers[one["label"]] for one in best], dtype=np.int64)
-        if wanted.max() < len(self.labels) > found.max():
-            names = list(self.labels)
-        sure, correct = np.array([one["score"] for one in best]), wanted == found
-        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
-        metrics = [wilson("accuracy", int(correct.sum()), len(wanted), sampling.confidence)]
+        answered = [frozenset([one["label"]]) for one in best]
+        seen = frozenset().union(*actual, *answered) - self.numbers.keys()
+        names = [*self.labels, *sorted(seen)]
+        counts = sets.tally(actual, answered, names)
+        right = [a == b for a, b in zip(actual, answered, strict=True)]
+        told = [[(one["score"], hit)] for one, hit in zip(best, right, strict=True)]
+        size, confidence = len(actual), sampling.confidence
+        metrics = [wilson("accuracy", sum(right), size, confidence)]
         if self.rules.out_of_scope:
-            inside = wanted != numbers[self.nothing]
-            parts = {"in_scope_accuracy": inside, "out_of_scope_recall": ~inside}
-            metrics += [
-                wilson(name, int(correct[part].sum()), int(part.sum()), sampling.confidence)
-                for name, part in parts.items()
-                if part.any()
-            ]
-        metrics.append(
-            bootstrap(
-                "macro_f1",
-                lambda rows: macro_f1(wanted[rows], found[rows], len(names)),
-                len(wanted),
-                **draws,
-            )
-        )
-        metrics.append(
-            bootstrap(
-                "calibration_error",
-                lambda rows: calibration_error(sure[rows], correct[rows]),
-                len(wanted),
-                **draws,
-            )
-        )
-        counts = sets.tally(actual, [frozenset([one["label"]]) for one in best], names)
+            outside = [self.nothing in labels for labels in actual]
+            parts = {"in_scope_accuracy": False, "out_of_scope_recall": True}
+            for name, wanted in parts.items():
+                hits = [hit for hit, out in zip(right, outside, strict=True) if out is wanted]
+                if hits:
+                    metrics.append(wilson(name, sum(hits), len(hits), confidence))
+        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
+        metrics += [
+            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
+            bootstrap("calibration_error", by_example(told), size, **draws),
+        ]
         return (
             {metric.name: metric for metric in metrics},
-            sets.by_label(counts, names, sampling.confidence),
-            confusions(wanted, found, names, sampling.confidence),
+            sets.by_label(counts, names, confidence),
+            sets.confusions(actual, answered, confidence),
         )
 
     def _judge_several(
@@ -261,9 +258,11 @@ class TextClassification(Task):
         counts = sets.tally(actual, answered, self.labels)
         total = counts.sum(axis=1)
         chances = self._chances(np.stack(logits), calibration)
-        wanted = np.stack(self.targets(encoded, actual)) > 0
-        sure = np.maximum(chances, 1 - chances)
-        correct = (chances >= 0.5) == wanted
+        passed = chances >= calibration["threshold"]
+        told = [
+            [(float(row[n]), self.labels[n] in right) for n in np.flatnonzero(kept)]
+            for row, kept, right in zip(chances, passed, actual, strict=True)
+        ]
         draws = {**vars(sampling), "bounds": (0.0, 1.0)}
         size = len(actual)
         exact = sum(a == b for a, b in zip(actual, answered, strict=True))
@@ -271,13 +270,9 @@ class TextClassification(Task):
             bootstrap("micro_f1", sets.resampled(total, sets.micro_f1), size, **draws),
             bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
             wilson("exact_match", exact, size, sampling.confidence),
-            bootstrap(
-                "calibration_error",
-                lambda rows: calibration_error(sure[rows].ravel(), correct[rows].ravel()),
-                size,
-                **draws,
-            ),
         ]
+        if any(told):
+            metrics.append(bootstrap("calibration_error", by_example(told), size, **draws))
         return (
             {metric.name: metric for metric in metrics},
             sets.by_label(counts, self.labels, sampling.confidence),
@@ -313,10 +308,12 @@ class TextClassification(Task):
         }
 
     def brief(self, predictions: list[dict[str, Any]]) -> tuple[str, float]:
-        """Return the best label and its score."""
-        if not predictions:
-            return "", 1.0
-        return predictions[0]["label"], predictions[0]["score"]
+        """Return the label and its score; of several a JSON list, and the lowest score."""
+        if self.link == "softmax":
+            return predictions[0]["label"], predictions[0]["score"]
+        names = [one["label"] for one in predictions]
+        score = min((one["score"] for one in predictions), default=1.0)
+        return json.dumps(names, ensure_ascii=False), score
 
 
 def _listed(cell: str) -> list[str] | None:
@@ -325,7 +322,7 @@ def _listed(cell: str) -> list[str] | None:
         return None
     try:
         value = json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return value

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from bessemer.core.report import Confusion
 from bessemer.measures import answers as sets
-from bessemer.measures.calibration import calibration_error, probabilities
+from bessemer.measures.calibration import by_example, probabilities
 from bessemer.measures.intervals import bootstrap, wilson
 from bessemer.tasks.base import (
     IGNORED,
@@ -35,14 +36,15 @@ if TYPE_CHECKING:
 
 #: Letters and digits that stand together; a character of a script without spaces by itself
 #: (kana, Hangul excepted: Korean writes spaces); any other character that is no blank.
-_IDEOGRAPHS = (
+IDEOGRAPHS = (
     "\u2e80-\u2fdf\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+|\S")
-#: What stands in a confusion where no span was answered, or one that ends elsewhere.
+_WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+|\S")
+_RUN = re.compile(rf"[^\W{IDEOGRAPHS}]")
 #: Handicaps of the tag O to choose from, in nats; of equally good ones the first is taken.
 HANDICAPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+#: What stands in a confusion where no span was answered, or one that ends elsewhere.
 MISSED, ELSEWHERE = "(nothing)", "(other bounds)"
 
 
@@ -54,10 +56,18 @@ class TokenClassification(Task):
     """
 
     version = 1
-    roles = ("text", "label")
     pooled = False
     least_labels = 1
     metric_names = ("f1", "precision", "recall", "macro_f1", "calibration_error")
+
+    @property
+    def intended(self) -> str:
+        """Return what the model card says about use."""
+        return (
+            "It finds spans of its labels in a text, and none where it sees none: do not use it on"
+            " texts unlike its training rows, and check what it finds before it decides about"
+            " people."
+        )
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -69,11 +79,11 @@ class TokenClassification(Task):
         try:
             listed = json.loads(cell)
             spans = [_span(one) for one in listed]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f'{cell[:60]!r} is no list of spans as [{{"start": 0, "end": 5, "label": "city"}}]'
             ) from error
-        words = [match.span() for match in _WORD.finditer(text)]
+        words = list(_words(text))
         starts, ends = {start for start, _ in words}, {end for _, end in words}
         last = 0
         for span in sorted(spans):
@@ -116,8 +126,10 @@ class TokenClassification(Task):
         rows = []
         for places, spans in zip(encoded.places, answers, strict=True):
             row = np.where(places[:, 0] >= 0, 0, IGNORED)
-            for span in spans:
-                inside = (places[:, 0] < span.end) & (places[:, 1] > span.start)
+            # A token may hold words of two spans: the first one has it, whatever the set's order.
+            for span in sorted(spans):
+                touched = (places[:, 0] < span.end) & (places[:, 1] > span.start)
+                inside = touched & (row == 0)
                 row[inside] = numbers.get(f"I-{span.label}", IGNORED)
                 if (first := np.flatnonzero(inside)).size:
                     row[first[0]] = numbers.get(f"B-{span.label}", IGNORED)
@@ -215,25 +227,18 @@ class TokenClassification(Task):
         answered = [frozenset(span for span, _ in row) for row in found]
         counts = sets.tally(actual, answered, self.labels, label_of)
         total = counts.sum(axis=1)
-        scores = np.array([score for row in found for _, score in row])
-        right = np.array([s in a for a, row in zip(actual, found, strict=True) for s, _ in row])
         draws = {**vars(sampling), "bounds": (0.0, 1.0)}
         size = len(actual)
+        pairs = list(zip(actual, found, strict=True))
         metrics = [
             bootstrap("f1", sets.resampled(total, sets.micro_f1), size, **draws),
             bootstrap("precision", sets.resampled(total, _share(1)), size, **draws),
             bootstrap("recall", sets.resampled(total, _share(2)), size, **draws),
             bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
         ]
-        if len(scores):
-            metrics.append(
-                bootstrap(
-                    "calibration_error",
-                    lambda rows: calibration_error(scores[rows], right[rows]),
-                    len(scores),
-                    **draws,
-                )
-            )
+        told = [[(score, span in right) for span, score in row] for right, row in pairs]
+        if any(told):
+            metrics.append(bootstrap("calibration_error", by_example(told), size, **draws))
         return (
             {metric.name: metric for metric in metrics},
             sets.by_label(counts, self.labels, sampling.confidence),
@@ -252,9 +257,11 @@ class TokenClassification(Task):
         return {"entities": [json.dumps(row, ensure_ascii=False) for row in rows]}
 
     def brief(self, predictions: list[dict[str, Any]]) -> tuple[str, float]:
-        """Return the labels that were found, and the lowest score."""
+        """Return the labels that were found, as a JSON list, and the lowest score."""
         names = sorted({one["entity_group"] for one in predictions})
-        return " ".join(names), min((one["score"] for one in predictions), default=1.0)
+        return json.dumps(names, ensure_ascii=False), min(
+            (one["score"] for one in predictions), default=1.0
+        )
 
 
 def best_tags(scores: NDArray[np.float64]) -> list[int]:
@@ -285,6 +292,26 @@ def best_tags(scores: NDArray[np.float64]) -> list[int]:
     return tags[::-1]
 
 
+def _words(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the characters of each word; a mark belongs to what stands before it, and a run of
+    letters goes on behind it.
+    """
+    word: tuple[int, int] | None = None
+    marked = False
+    for match in _WORD.finditer(text):
+        start, end = match.span()
+        joins = word is not None and word[1] == start
+        mark = unicodedata.category(text[start])[0] == "M"
+        if word is not None and joins and (mark or (marked and _RUN.match(text, start))):
+            word, marked = (word[0], end), mark
+            continue
+        if word is not None:
+            yield word
+        word, marked = (start, end), False
+    if word is not None:
+        yield word
+
+
 def _span(value: dict[str, Any]) -> Span:
     label = value.get("label", value.get("entity_group"))
     if not isinstance(label, str) or not label.strip():
@@ -298,16 +325,16 @@ def _span(value: dict[str, Any]) -> Span:
 def _places(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
     """Return for each token the characters of the words that begin in it, shape [length, 2]."""
     places = np.full((len(offsets), 2), -1, dtype=np.int64)
-    words = [match.span() for match in _WORD.finditer(text)]
-    word = 0
+    words = _words(text)
+    word = next(words, None)
     for position, (start, end) in enumerate(offsets):
-        while word < len(words) and words[word][0] < start:
-            word += 1  # its first token was cut away or made of nothing
-        while word < len(words) and start <= words[word][0] < end:
+        while word is not None and word[0] < start:
+            word = next(words, None)  # its first token was cut away or made of nothing
+        while word is not None and start <= word[0] < end:
             if places[position, 0] < 0:
-                places[position, 0] = words[word][0]
-            places[position, 1] = words[word][1]
-            word += 1
+                places[position, 0] = word[0]
+            places[position, 1] = word[1]
+            word = next(words, None)
     return places
 
 

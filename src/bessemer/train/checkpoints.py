@@ -122,7 +122,7 @@ def scatter(tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer)
             continue
         parameter.data.copy_(tensors[f"weight.{name}"])
         state = {
-            key.split(".", 2)[1]: value.to(parameter.device) if value.ndim else value
+            key.split(".", 2)[1]: value.to(parameter.device)
             for key, value in tensors.items()
             if key.startswith("optimizer.") and key.split(".", 2)[2] == name
         }

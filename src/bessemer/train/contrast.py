@@ -16,6 +16,9 @@ from bessemer.train.gradient import LEAST_PIECES
 from bessemer.train.methods.base import Lesson
 from bessemer.train.network import Network
 
+#: Pairs of a piece: fewer would leave too little to tell a partner from.
+LEAST_PAIRS = 8
+
 
 class Contrast(Curriculum):
     """Pairs of rows of one label, other labels' rows beside them.
@@ -33,7 +36,6 @@ class Contrast(Curriculum):
         self._lesson = lesson
         self._labels = np.array(lesson.train.targets)
         self._temperature = temperature
-        self._steps = -(-len(lesson.train) // batch_size)
         rows = {
             int(label): np.flatnonzero(self._labels == label) for label in np.unique(self._labels)
         }
@@ -44,6 +46,7 @@ class Contrast(Curriculum):
                 remedy="few-shot needs two such labels; give more rows.",
             )
         self._pairs = min(batch_size // 2, len(self._rows))
+        self._steps = -(-len(lesson.train) // (2 * self._pairs))
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Return pairs one after the other, no label twice in a step."""
@@ -59,7 +62,8 @@ class Contrast(Curriculum):
         """Cut a step into parts that keep pairs together and contrast within themselves."""
         lengths = [len(self._lesson.train.encoded.features[row]) for row in rows]
         pairs = len(rows) // 2
-        count = min(max(LEAST_PIECES, -(-max(lengths) * len(rows) // budget)), max(1, pairs // 2))
+        wanted = max(LEAST_PIECES, -(-max(lengths) * len(rows) // budget))
+        count = max(1, min(wanted, pairs // LEAST_PAIRS))
         bounds = [2 * (pairs * number // count) for number in range(count + 1)]
         return [rows[a:b] for a, b in pairwise(bounds)]
 

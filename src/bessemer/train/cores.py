@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
@@ -11,7 +11,6 @@ import torch
 
 from bessemer.core.progress import Progress, Step
 
-Sized_ = Sequence[Sequence[int]]
 Done = TypeVar("Done")
 BATCH = 32
 
@@ -43,9 +42,9 @@ class Cores:
         self._pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(self._before)
 
-    def map(self, compute: Callable[[int], Done], count: int) -> list[Done]:
-        """Return `compute(0)` … `compute(count - 1)` in this order."""
-        return list(self._pool.map(compute, range(count)))
+    def map(self, compute: Callable[[int], Done], numbers: Iterable[int]) -> Iterator[Done]:
+        """Yield `compute` of each number, in their order, as they are done."""
+        return self._pool.map(compute, numbers)
 
     def over(
         self,

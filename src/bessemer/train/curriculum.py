@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bessemer.measures import answers as sets
 from bessemer.pretrained.encoder import pad
 from bessemer.tasks.base import Logits, Target
 from bessemer.train.batching import length_buckets
@@ -94,7 +93,7 @@ def scores(lesson: Lesson, found: Sequence[Logits]) -> dict[str, float]:
     answered = task.answers(split.encoded, found, calibration)
     return {
         "log_loss": task.log_loss(found, split.targets, calibration["temperature"]),
-        "score": task.score(sets.tally(split.answers, answered).sum(axis=0)),
+        "score": task.score(task.tallies(split.answers, answered).sum(axis=0)),
     }
 
 
@@ -126,11 +125,14 @@ def logits(network: Network, split: Batch, cores: Cores) -> list[Logits]:
 
 
 def class_weights(lesson: Lesson) -> NDArray[np.float32]:
-    """Return the weight of each output that makes all of them count alike: n / (k × n_k)."""
+    """Return weights that make rare outputs count as much as frequent ones; see `Task.loss`.
+
+    n / (k × n_k); where each output is decided by itself, n / 2 over the rows without and with it.
+    """
     _, targets = lesson.task.flat(_nothing(lesson.train.targets), lesson.train.targets)
     count = len(lesson.task.outputs)
     if targets.ndim == 2:
-        seen = targets.sum(axis=0)
+        seen = np.stack([len(targets) - targets.sum(axis=0), targets.sum(axis=0)])
         return np.asarray(len(targets) / (2 * np.maximum(seen, 1)), dtype=np.float32)
     seen = np.bincount(targets, minlength=count)
     return np.asarray(len(targets) / (count * np.maximum(seen, 1)), dtype=np.float32)

@@ -35,6 +35,10 @@ class Gradient:
     cores: Cores
     #: Padded tokens of a piece, at most; halved when memory runs out.
     budget: int
+    #: Which of how many processes this is: each computes every so-manieth piece.
+    share: tuple[int, int] = (0, 1)
+    #: Adds a tensor up over all processes.
+    reduce: Callable[[Tensor], Tensor] = torch.clone
 
     def compute(
         self, rows: list[int], cut: Cut, seed: int, loss: Loss
@@ -66,6 +70,8 @@ class Gradient:
                 self.budget, halved = max(1, self.budget // 2), True
 
     def _add(self, parts: list[list[int]], seed: int, loss: Loss) -> tuple[list[Tensor], float]:
+        """Add up the pieces as they come, so that few gradients are in memory at once."""
+
         def one(number: int) -> tuple[tuple[Tensor, ...], float, float]:
             with self.network.training_piece(seed * 1009 + number):
                 summed, weight = loss(parts[number])
@@ -74,15 +80,22 @@ class Gradient:
                 )
             return found, float(summed.detach()), weight
 
-        results = self.cores.map(one, len(parts))
-        weight = sum(weight for _, _, weight in results) or 1.0
-        total = list(results[0][0])
-        for found, _, _ in results[1:]:
-            for kept, added in zip(total, found, strict=True):
+        total: list[Tensor] = []
+        lost, weighed = 0.0, 0.0
+        index, count = self.share
+        for found, part_lost, weight in self.cores.map(one, range(index, len(parts), count)):
+            for kept, added in zip(total, found, strict=False):
                 kept.add_(added)
+            total = total or list(found)
+            lost, weighed = lost + part_lost, weighed + weight
+        if count > 1:
+            total = total or [torch.zeros_like(parameter) for parameter in self.parameters]
+            sums = torch.tensor([lost, weighed], device=self.network.device)
+            lost, weighed = self.reduce(sums).tolist()
+            total = [self.reduce(kept) for kept in total]
         for kept in total:
-            kept.div_(weight)
-        return total, sum(lost for _, lost, _ in results) / weight
+            kept.div_(weighed or 1.0)
+        return total, lost / (weighed or 1.0)
 
 
 def pieces(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -38,9 +38,12 @@ class State:
     epoch: int = 0
     #: Batches of the current epoch that are done.
     batch: int = 0
-    #: What the kept epoch reached (lower is better), and which it was; 0 is before the first step.
-    best: float = math.inf
+    #: What the kept epoch reached, by name, and which it was; 0 is before the first step.
+    best: dict[str, float] = field(default_factory=dict)
     best_epoch: int = 0
+    #: Lowest log-loss and highest score so far, and the last epoch that reached either.
+    reached: list[float] = field(default_factory=lambda: [math.inf, -math.inf])
+    reached_epoch: int = 0
     #: For each epoch what `Curriculum.validate` returned.
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -71,7 +74,7 @@ class Training:
         Raises:
             OperatorError: The loss is no number any more, or memory does not hold one text.
         """
-        self.network.set_dropout(None)  # of what a method has added
+        self.network.set_dropout(None, added=True)
         self.accelerator = Accelerator(cpu=self.lesson.device == "cpu")
         self.network.to(self.lesson.device)
         self.optimizer = _optimizer(self.network, self.options)
@@ -86,7 +89,12 @@ class Training:
                 [p for p in self.network.parameters() if p.requires_grad],
                 self.cores,
                 self.state.budget,
+                (self.accelerator.process_index, self.accelerator.num_processes),
+                lambda tensor: self.accelerator.reduce(tensor, "sum"),
             )
+            if self.state.history and not self.state.batch:
+                # It was saved, but perhaps not told before the process ended.
+                self.lesson.told(self.state.epoch, self.state.history[-1]["log_loss"])
             while self.state.epoch < self.options.epochs and not self._tired():
                 self._epoch()
         for name, tensor in _live(self.network).items():
@@ -98,7 +106,7 @@ class Training:
 
     def _tired(self) -> bool:
         """Return whether the last epochs brought nothing; asked anew after a resume."""
-        return self.state.epoch - self.state.best_epoch >= self.curriculum.patience
+        return self.state.epoch - self.state.reached_epoch >= self.curriculum.patience
 
     def _epoch(self) -> None:
         state, options = self.state, self.options
@@ -111,8 +119,8 @@ class Training:
             state.step, state.batch = state.step + 1, state.batch + 1
             _average(self.average, self.network, options.averaging, state.step)
             self.events.scalars(state.step, {"train/loss": loss, "train/learning_rate": rate})
-            speed = (state.step - begun_at) * options.batch_size / (time.monotonic() - began)
-            known = f" · validation {state.best:.4f}" if math.isfinite(state.best) else ""
+            speed = (state.step - begun_at) * len(rows) / (time.monotonic() - began)
+            known = f" · validation {state.best['score']:.4f}" if state.best else ""
             note = f"loss {loss:.3f} · {speed:.0f} examples/s{known}"
             self._tell(Step("train", state.step, total, "steps", note))
             if state.step % options.checkpoint_every == 0:
@@ -125,20 +133,17 @@ class Training:
 
     def _step(self, rows: list[int]) -> float:
         """Move the weights by one step and return the loss."""
-        state, accelerator = self.state, self.accelerator
+        state = self.state
         self.network.train()
-        mine = rows[accelerator.process_index :: accelerator.num_processes]
         seed = self.lesson.seed * 1_000_003 + state.step
         gradients, loss, halved = self.gradient.compute(
-            mine, self.curriculum.pieces, seed, self._loss
+            rows, self.curriculum.pieces, seed, self._loss
         )
         if halved:
             state.budget = self.gradient.budget
             note = f"memory ran out: {state.budget} tokens are computed at once from now on"
             self._tell(Step("train", state.step, 0, "steps", note))
         for parameter, gradient in zip(self.gradient.parameters, gradients, strict=True):
-            if accelerator.num_processes > 1:
-                gradient = accelerator.reduce(gradient, "mean")  # noqa: PLW2901
             parameter.grad = gradient
         norm = nn.utils.clip_grad_norm_(self.gradient.parameters, self.options.clip_norm)
         if not (math.isfinite(loss) and bool(norm.isfinite())):
@@ -161,30 +166,39 @@ class Training:
         with _wearing(self.network, self.average):
             scores = self.curriculum.validate(self.network, self.cores)
         if scores is None:
-            self.best, state.best_epoch = _copy(self.average), state.epoch
+            self.best, state.reached_epoch = _copy(self.average), state.epoch
+            state.best_epoch = state.epoch
             return
         state.history.append(scores)
         self.events.scalars(state.step, {f"validation/{n}": v for n, v in scores.items()})
         if self.curriculum.confusion is not None:
             self.events.confusion(state.step, self.curriculum.confusion)
-        worth = self._worth(scores)
-        if worth < state.best:
-            state.best, state.best_epoch = worth, state.epoch
+        if self._worth(scores) > self._worth(state.best):
+            state.best, state.best_epoch = scores, state.epoch
             self.best = _copy(self.average)
+        self._reach(scores)
 
-    def _worth(self, scores: dict[str, float]) -> float:
-        """Return what decides, lower being better."""
-        if self.curriculum.choose_by == "log_loss":
-            return scores["log_loss"]
-        return -scores["score"]
+    def _reach(self, scores: dict[str, float]) -> None:
+        """Note whether a validation was the best so far in either respect."""
+        state = self.state
+        loss, score = state.reached
+        if scores["log_loss"] < loss or scores["score"] > score:
+            state.reached = [min(loss, scores["log_loss"]), max(score, scores["score"])]
+            state.reached_epoch = state.epoch
+
+    def _worth(self, scores: dict[str, float]) -> tuple[float, float]:
+        """Return what decides, higher being better; the other measure decides a tie."""
+        pair = (scores["score"], -scores["log_loss"])
+        return pair if self.curriculum.choose_by == "score" else pair[::-1]
 
     def _resume(self) -> None:
         """Take up the last checkpoint, or begin."""
         found = checkpoints.load(self.lesson.work, self.lesson.identity)
         if found is None:
             scores = self.curriculum.validate(self.network, self.cores)
-            worth = math.inf if scores is None else self._worth(scores)
-            self.state = State(self.options.micro_tokens, best=worth)
+            self.state = State(self.options.micro_tokens, best=scores or {})
+            if scores is not None:
+                self._reach(scores)
             self.best, self.average = _copy(_live(self.network)), _copy(_live(self.network))
             return
         checkpoints.scatter(found.tensors, self.network, self.optimizer)

@@ -40,14 +40,16 @@ class Dropout(nn.Module):
     pieces of a step in any order and draw the same masks.
     """
 
-    def __init__(self, share: float, thread: _Thread) -> None:
+    def __init__(self, share: float, thread: _Thread, *, added: bool) -> None:
         super().__init__()
         self.p = share
         self._thread = thread
+        #: Whether a method has added it; the base's own frozen parts drop nothing.
+        self._added = added
 
     def forward(self, values: Tensor) -> Tensor:
         """Return `values` with a share of them set to 0, the others scaled up."""
-        if not self.training or self.p == 0 or not values.requires_grad:
+        if not self.training or self.p == 0 or not (self._added or values.requires_grad):
             return values
         kept = torch.empty_like(values).bernoulli_(1 - self.p, generator=self._thread.noise)
         return values * kept.div_(1 - self.p)
@@ -99,7 +101,7 @@ class Network(nn.Module):
                 place[: len(self._remembered[row])] = self._remembered[row]
             self.thread.recalled = torch.from_numpy(states).to(self.device)
         ids, mask = ids.to(self.device), mask.to(self.device)
-        if self.training and self.token_dropout and self._remembered is None:
+        if self.training and self.token_dropout:
             ids = self._hidden(ids, mask)
         return ids, mask
 
@@ -110,13 +112,13 @@ class Network(nn.Module):
         inner[:, 0] = inner[:, -1] = 0
         return ids.masked_fill((draws < self.token_dropout) & (inner > 0), self.mask_token)
 
-    def set_dropout(self, share: float | None) -> None:
+    def set_dropout(self, share: float | None, *, added: bool = False) -> None:
         """Replace every dropout module by one that draws from the thread's generator."""
         for module in list(self.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Dropout):
                     kept = child.p if share is None or child.p == 0 else share
-                    setattr(module, name, Dropout(kept, self.thread))
+                    setattr(module, name, Dropout(kept, self.thread, added=added))
 
     def freeze(self, train_layers: int | None, *, word_embeddings: bool) -> None:
         """Leave the word embeddings, or all but the upper layers, as they are.
@@ -205,4 +207,4 @@ def _recall_instead(layer: nn.Module, thread: _Thread) -> None:
 
 def without_attention_dropout(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration whose attention weights are not dropped; see `ATTENTION_DROPOUT`."""
-    return {**config, **{key: 0.0 for key in ATTENTION_DROPOUT if key in config}}
+    return {**config, **dict.fromkeys(ATTENTION_DROPOUT, 0.0)}

@@ -64,10 +64,12 @@ class SupervisedOptions(LoopOptions):
         " come are spread over the labels more evenly than the training rows.",
     )
     patience: int = Field(
-        2, ge=1, description="Epochs without a better validation before stopping."
+        2,
+        ge=1,
+        description="Epochs with neither a higher score nor a lower log-loss before stopping.",
     )
     choose_by: Literal["log_loss", "score"] = Field(
-        "log_loss",
-        description="What decides which epoch is kept: log-loss on validation after temperature"
-        " scaling, or the metric that comes first in the report.",
+        "score",
+        description="What decides which epoch is kept: the metric that comes first in the report,"
+        " on validation, or the log-loss there after temperature scaling. The other decides a tie.",
     )

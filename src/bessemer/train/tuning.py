@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bessemer.core.errors import ProjectError
 from bessemer.core.progress import Step
 from bessemer.pretrained.encoder import Encoder
 from bessemer.train import checkpoints
@@ -21,13 +22,12 @@ from bessemer.train.options import LoopOptions, SupervisedOptions
 #: With fewer training rows word embeddings are left alone: most words never occur, and those
 #: that do would move away from their synonyms.
 FEW_ROWS = 100_000
-PREFIX = "encoder.transformer."
 
 
 def begin(lesson: Lesson, options: SupervisedOptions) -> tuple[Network, dict[str, Any]]:
     """Return encoder and head, the head at the probe's solution, and what was frozen."""
     network, notes = untrained(lesson, options)
-    if lesson.mask_token is not None:
+    if lesson.mask_token is not None and not network.frozen:
         network.token_dropout, network.mask_token = options.token_dropout, lesson.mask_token
     if checkpoints.load(lesson.work, lesson.identity) is None:
         weight = ProbeOptions(class_weight=options.class_weight)
@@ -40,6 +40,11 @@ def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, 
     torch.manual_seed(lesson.seed)
     config = without_attention_dropout(lesson.config)
     encoder = Encoder(config, lesson.weights, pooled=lesson.task.pooled)
+    if options.word_embeddings == "train" and options.train_layers is not None:
+        raise ProjectError(
+            "train.word_embeddings is train, but train.train_layers leaves the lower layers alone.",
+            remedy="Remove one of them.",
+        )
     network = Network(encoder, lesson.task.head(encoder.width))
     network.set_dropout(options.dropout)
     auto = len(lesson.train) < FEW_ROWS

@@ -12,11 +12,12 @@ from bessemer.core.errors import DataError
 from bessemer.core.project import Data
 from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source
 from bessemer.prepare.text import decoded
+from bessemer.tasks.token_classification import IDEOGRAPHS
 
 #: O, or a part of an entity: IOB1, IOB2, IOBES and BILOU alike.
 _TAG = re.compile(r"O|([BILUES])-(.+)")
 #: Scripts that are written without spaces between words.
-_UNSPACED = re.compile("[\u2e80-\u312f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_UNSPACED = re.compile(f"[{IDEOGRAPHS}]")
 
 
 class Conll(Source):
@@ -44,7 +45,7 @@ class Conll(Source):
                 sentence.clear()
 
         for number, line in enumerate(decoded(path, data.encoding).split("\n"), start=1):
-            cells = line.split()
+            cells = [cell for cell in re.split(r"[ \t]+", line.strip(" \t\r")) if cell]
             if not cells or cells[0] == "-DOCSTART-":
                 close()
                 continue

@@ -22,7 +22,9 @@ class Csv(Source):
 
     def read(self, path: Path, data: Data) -> pa.Table:
         """Read the file; see `Source.read`."""
-        delimiter = "\t" if path.suffix == ".tsv" and data.delimiter == "," else data.delimiter
+        delimiter = (
+            "\t" if path.suffix.lower() == ".tsv" and data.delimiter == "," else data.delimiter
+        )
         csv.field_size_limit(MOST_CELL_BYTES)
         # Not splitlines(): a cell may hold U+2028 and its like.
         lines = io.StringIO(decoded(path, data.encoding), newline="")

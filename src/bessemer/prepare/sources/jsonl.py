@@ -28,7 +28,7 @@ class Jsonl(Source):
                 continue
             try:
                 value = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{path}, line {number}: no JSON ({error}).",
                     remedy="Write one whole JSON object on each line.",

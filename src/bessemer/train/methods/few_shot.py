@@ -52,6 +52,11 @@ class FewShot(Method):
                 "few-shot cannot learn this: it needs one label for each text.",
                 remedy="Set train.method to full, lora or probe.",
             )
+        if options.train_layers == 0:
+            raise ProjectError(
+                "few-shot cannot learn with train.train_layers 0: it trains the encoder.",
+                remedy="Raise it, or set train.method to probe.",
+            )
         from bessemer.train.contrast import Contrast
         from bessemer.train.embed import embed
         from bessemer.train.loop import Training
@@ -61,10 +66,11 @@ class FewShot(Method):
         network, notes = untrained(lesson, options)
         curriculum = Contrast(lesson, options.batch_size, options.contrast)
         _, state = Training(lesson, network, options, curriculum).run()
+        # Before the encoder is used, which may round it.
+        encoder = saved(network.encoder.transformer.state_dict())
         both = lesson.train.encoded.features + lesson.validation.encoded.features
         vectors = embed(network.encoder, both, lesson.progress, "encode", lesson.device)
         count = len(lesson.train)
         head = ProbeOptions(strengths=(options.strength,), class_weight=options.class_weight)
         fitted = fit(lesson, vectors[:count], vectors[count:], head)
-        encoder = saved(network.encoder.transformer.state_dict())
         return replace(fitted, encoder=encoder, notes={**notes, **told(state), **fitted.notes})

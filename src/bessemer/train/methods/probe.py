@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -134,6 +133,7 @@ def choose(
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    import torch
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
@@ -146,9 +146,11 @@ def choose(
     solve: Callable[..., Head] = _several if train[1].ndim == 2 else _one
     notes: dict[str, Any] = {"strength": None, "validation": {}, "log_loss": float("inf")}
     best: Head | None = None
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         ordered = sorted(strengths)
-        heads = pool.map(lambda c: solve(lambda y: regression(c, y), train[1], outputs), ordered)
+        width = train[0].shape[1]
+        shape = (outputs, width)
+        heads = pool.map(lambda c: solve(lambda y: regression(c, y), train[1], shape), ordered)
         for number, (strength, head) in enumerate(zip(ordered, heads, strict=True), 1):
             logits = (validation[0] @ head[0].T + head[1]).astype(np.float32)
             loss = log_loss(logits, validation[1], fit_temperature(logits, validation[1]))
@@ -163,30 +165,31 @@ def choose(
 
 
 def _one(
-    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.int64], outputs: int
+    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.int64], shape: tuple[int, int]
 ) -> Head:
     """Return one softmax over all outputs, those that no row shows included."""
     seen = np.unique(targets)
+    whole, biases = np.zeros(shape), np.full(shape[0], NEVER)
+    if len(seen) == 1:
+        biases[seen] = 0.0
+        return whole, biases
     coefficients, intercepts = regression(targets)
     if len(intercepts) == 1:  # scikit-learn's single row for two classes, with the same softmax
         coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
         intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-    whole, biases = np.zeros((outputs, coefficients.shape[1])), np.full(outputs, NEVER)
     whole[seen], biases[seen] = coefficients, intercepts
     return whole, biases
 
 
 def _several(
-    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.float32], outputs: int
+    regression: Callable[[NDArray[Any]], Head], targets: NDArray[np.float32], shape: tuple[int, int]
 ) -> Head:
     """Return a regression for each output; one that all rows or none have is a constant."""
-    parts = []
-    for column in targets.T:
+    whole, biases = np.zeros(shape), np.zeros(shape[0])
+    for number, column in enumerate(targets.T):
         if column.min() == column.max():
-            width = 0
-            parts.append((np.zeros((1, width)), np.array([-NEVER if column.max() else NEVER])))
+            biases[number] = -NEVER if column.max() else NEVER
         else:
-            parts.append(regression(column))
-    width = max(coefficients.shape[1] for coefficients, _ in parts)
-    rows = [c if c.shape[1] else np.zeros((1, width)) for c, _ in parts]
-    return np.concatenate(rows), np.concatenate([intercepts for _, intercepts in parts])
+            coefficients, intercepts = regression(column)
+            whole[number], biases[number] = coefficients[0], intercepts[0]
+    return whole, biases
