@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
-from bessemer.core.project import Labels
+from bessemer.core.project import Data, Labels
 from bessemer.measures.answers import macro_f1, micro_f1, tally
 from bessemer.measures.calibration import f1_threshold, fit_temperature, log_loss, sigmoid
+from bessemer.prepare.sources.parquet import Parquet
 from bessemer.tasks.base import IGNORED, Encoded, Sampling
 from bessemer.tasks.text_classification import TextClassification
 
@@ -152,3 +155,13 @@ def test_a_million_characters_are_cut(tmp_path: Path) -> None:
         tokenizer(base.folder / "tokenizer.json"), [long], 64
     )
     assert len(found.features[0]) == 64
+
+
+def test_a_parquet_column_may_hold_lists(tmp_path: Path) -> None:
+    rows = {"text": ["x", "y"], "label": [["a", "b"], []], "spans": [[{"start": 0}], None]}
+    pq.write_table(pa.table(rows), tmp_path / "t.parquet")
+    table = Parquet().read(tmp_path / "t.parquet", Data(source="t.parquet"))
+    assert table["spans"].to_pylist() == ['[{"start": 0}]', None]
+    task = TextClassification(SEVERAL)
+    found = [task.parse("x", cell) for cell in table["label"].to_pylist()]
+    assert found == [{"a", "b"}, frozenset()]

@@ -214,11 +214,24 @@ class Finder:
         for begun in self._study.get_trials(states=(TrialState.RUNNING,)):
             yield partial(self._try, optuna.trial.Trial(self._study, begun._trial_id))
         while (number := len(self._study.get_trials(deepcopy=False))) < self._search.trials:
-            self._study.sampler = optuna.samplers.TPESampler(
-                n_startup_trials=min(RANDOM, max(2, self._search.trials // 3)),
-                seed=int(digest.of_json([self._seed, number])[:8], 16),
-            )
-            yield partial(self._try, self._study.ask(self._space))
+            # Drawn aside and added whole: a process killed between two of a trial's values
+            # would leave a setting that nobody drew.
+            draft = optuna.create_study(sampler=self._sampler(number))
+            draft.add_trials(self._study.get_trials(deepcopy=False))
+            drawn = draft.ask(self._space).params
+            whole = create_trial(state=TrialState.RUNNING, params=drawn, distributions=self._space)
+            self._study.add_trial(whole)
+            begun = self._study.get_trials(deepcopy=False)[number]
+            yield partial(self._try, optuna.trial.Trial(self._study, begun._trial_id))
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Return what draws a trial: its number and what is finished determine the draw."""
+        import optuna
+
+        return optuna.samplers.TPESampler(
+            n_startup_trials=min(RANDOM, max(2, self._search.trials // 3)),
+            seed=int(digest.of_json([self._seed, number])[:8], 16),
+        )
 
     def _draws(self, name: str, value: Value) -> bool:
         """Return whether the sampler could draw a value, which the project's own need not be."""

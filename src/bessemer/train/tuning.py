@@ -24,15 +24,13 @@ from bessemer.train.options import LoopOptions, SupervisedOptions
 FEW_ROWS = 100_000
 
 
-def begin(lesson: Lesson, options: SupervisedOptions) -> tuple[Network, dict[str, Any]]:
-    """Return encoder and head, the head at the probe's solution, and what was frozen."""
-    network, notes = untrained(lesson, options)
+def start_at_probe(lesson: Lesson, network: Network, options: SupervisedOptions) -> None:
+    """Put the head at the probe's solution, unless a checkpoint will be taken up."""
     if lesson.mask_token is not None and not network.frozen:
         network.token_dropout, network.mask_token = options.token_dropout, lesson.mask_token
     if checkpoints.load(lesson.work, lesson.identity) is None:
         weight = ProbeOptions(class_weight=options.class_weight)
         network.head.load_state_dict(Probe().learn(lesson, weight).head)
-    return network, notes
 
 
 def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, Any]]:
@@ -50,21 +48,24 @@ def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, 
     auto = len(lesson.train) < FEW_ROWS
     frozen = options.word_embeddings == "freeze" or (options.word_embeddings == "auto" and auto)
     network.freeze(options.train_layers, word_embeddings=frozen)
-    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    notes: dict[str, Any] = {
-        "word_embeddings": "frozen" if frozen or options.train_layers is not None else "trained",
-        "trained_parameters": trained,
-        "parameters": sum(p.numel() for p in network.parameters()),
-    }
-    told = f"{trained:,} of {notes['parameters']:,} parameters are trained; word embeddings: "
-    lesson.progress(Step("train", 0, 0, "steps", told + notes["word_embeddings"]))
-    return network, notes
+    kept = frozen or options.train_layers is not None
+    return network, {"word_embeddings": "frozen" if kept else "trained"}
+
+
+def announce(lesson: Lesson, network: Network, notes: dict[str, Any]) -> None:
+    """Count what is trained, for the notes and whoever watches."""
+    notes["trained_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    notes["parameters"] = sum(p.numel() for p in network.parameters())
+    told = f"{notes['trained_parameters']:,} of {notes['parameters']:,} parameters are trained;"
+    told += f" word embeddings: {notes['word_embeddings']}"
+    lesson.progress(Step("train", 0, 0, "steps", told))
 
 
 def tune(
     lesson: Lesson, network: Network, options: SupervisedOptions, notes: dict[str, Any]
 ) -> Learnt:
     """Train and return the weights as they will be read again: the transformer's own names."""
+    announce(lesson, network, notes)
     training = Training(lesson, network, options, Supervised(lesson, options))
     _, state = training.run()
     with Cores(lesson.device) as cores:

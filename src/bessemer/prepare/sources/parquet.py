@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,9 @@ from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source
 
 
 class Parquet(Source):
-    """A Parquet file; columns that cannot be written as text are left out."""
+    """A Parquet file; lists and structures (of labels, of spans) become their JSON, and columns
+    that cannot be written as text are left out.
+    """
 
     version = 1
     suffixes = (".parquet",)
@@ -30,8 +33,8 @@ class Parquet(Source):
         columns = {}
         for name in table.column_names:
             try:
-                column = pc.cast(table[name], pa.string())
-            except pa.ArrowException:
+                column = _text(table[name])
+            except (pa.ArrowException, TypeError, ValueError):
                 continue
             longest = pc.max(pc.binary_length(column)).as_py() or 0
             if longest > MOST_CELL_BYTES:
@@ -41,3 +44,11 @@ class Parquet(Source):
                 )
             columns[name] = column
         return pa.table(columns)
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    if not pa.types.is_nested(column.type):
+        return pc.cast(column, pa.string())
+    values = column.to_pylist()
+    cells = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+    return pa.array(cells, pa.string())

@@ -61,9 +61,10 @@ class FewShot(Method):
         from bessemer.train.embed import embed
         from bessemer.train.loop import Training
         from bessemer.train.methods.probe import ProbeOptions, fit
-        from bessemer.train.tuning import saved, told, untrained
+        from bessemer.train.tuning import announce, saved, told, untrained
 
         network, notes = untrained(lesson, options)
+        announce(lesson, network, notes)
         curriculum = Contrast(lesson, options.batch_size, options.contrast)
         _, state = Training(lesson, network, options, curriculum).run()
         # Before the encoder is used, which may round it.

@@ -18,7 +18,8 @@ class Full(Method):
 
     def learn(self, lesson: Lesson, options: FullOptions) -> Learnt:
         """Fit the probe, then train; a crash resumes from the last checkpoint, bit for bit."""
-        from bessemer.train.tuning import begin, tune
+        from bessemer.train.tuning import start_at_probe, tune, untrained
 
-        network, notes = begin(lesson, options)
+        network, notes = untrained(lesson, options)
+        start_at_probe(lesson, network, options)
         return tune(lesson, network, options, notes)

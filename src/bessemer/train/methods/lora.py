@@ -47,9 +47,9 @@ class Lora(Method):
         from peft import LoraConfig, inject_adapter_in_model
         from peft.utils import get_peft_model_state_dict
 
-        from bessemer.train.tuning import begin, tune
+        from bessemer.train.tuning import start_at_probe, tune, untrained
 
-        network, notes = begin(lesson, options)
+        network, notes = untrained(lesson, options)
         transformer = network.encoder.transformer
         config = LoraConfig(
             r=options.rank,
@@ -63,9 +63,8 @@ class Lora(Method):
         inject_adapter_in_model(config, transformer)
         for name, parameter in transformer.named_parameters():
             parameter.requires_grad_("lora_" in name)
-        notes["trained_parameters"] = sum(
-            p.numel() for p in network.parameters() if p.requires_grad
-        )
+        notes["word_embeddings"] = "frozen"
+        start_at_probe(lesson, network, options)
         learnt = tune(lesson, network, options, notes)
         adapter = {
             f"base_model.model.{name}": tensor.detach().cpu().contiguous()
