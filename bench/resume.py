@@ -78,13 +78,17 @@ def kill_again_and_again(kills: int, place: Path, seed: int = 0) -> Kills:
     done = inside = different = broken = trainings = 0
     while done < kills:
         trainings += 1
+        seen: set[Path] = set()
         while True:
             # Past the last kill a training may end, which shows what it has become.
             wait = draws.uniform(0.02, whole / 2) if done < kills else None
             status, found = attempt(trainings, wait)
             if status == signal.SIGKILL:
                 done += 1
-                inside += any((place / f"work{trainings}").glob("*partial*"))
+                # What an earlier kill left lies there until the next save sweeps it.
+                torn = set((place / f"work{trainings}").glob("*partial*"))
+                inside += bool(torn - seen)
+                seen = torn
                 continue
             broken += status != 0
             different += found != wanted
