@@ -6,9 +6,15 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bessemer.pretrained.resolve import CONFIG, TOKENISER, WEIGHTS, resolve
 from tests.conftest import small_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel
 
 TOWNS = ("Paris", "Wien", "北京", "Ulm", "“Little” Rome", "São Paulo", "Köln 🏰")
 NAMES = ("Ada", "Grace Hopper", "李雷", "O'Neil", "Zoë")
@@ -73,52 +79,42 @@ def write_family(folder: Path, variant: str, train: str, *, base: str = "minilm-
     return folder
 
 
+#: What both tiny bases have; the vocabulary is that of the real tokeniser beside them.
+TINY = {
+    "vocab_size": 30522,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+}
+
+
 def tiny_base(folder: Path) -> Path:
     """Write a BERT of two layers with random weights and a real tokeniser."""
-    import torch
-    from safetensors.torch import save_file
     from transformers import BertConfig, BertModel
 
-    folder.mkdir(parents=True, exist_ok=True)
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-    )
-    torch.manual_seed(0)
-    model = BertModel(config, add_pooling_layer=False)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config.to_dict()))
-    whole = resolve("minilm-l6", relative_to=folder)
-    shutil.copyfile(whole.folder / TOKENISER, folder / TOKENISER)
-    return folder
+    return _written(folder, lambda: BertModel(BertConfig(**TINY), add_pooling_layer=False))
 
 
 def tiny_decoder(folder: Path) -> Path:
-    """Write a Gemma 3 of two layers with random weights, and a real tokeniser."""
-    import torch
-    from safetensors.torch import save_file
+    """Write a Gemma 3 of two layers with random weights and a real tokeniser."""
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
+    own = {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 8}
+    return _written(folder, lambda: Gemma3TextModel(Gemma3TextConfig(**TINY, **own)))
+
+
+def _written(folder: Path, build: Callable[[], PreTrainedModel]) -> Path:
+    import torch
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
-    config = Gemma3TextConfig(
-        vocab_size=30522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=64,
-        sliding_window=8,
-        max_position_embeddings=128,
-    )
     torch.manual_seed(0)
-    model = Gemma3TextModel(config)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(config.to_dict(), default=str))
+    model = build()
+    state = model.state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(model.config.to_dict(), default=str))
     whole = resolve("minilm-l6", relative_to=folder)
     shutil.copyfile(whole.folder / TOKENISER, folder / TOKENISER)
     return folder

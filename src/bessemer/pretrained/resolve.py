@@ -32,12 +32,11 @@ from bessemer.core.progress import Watcher
 from bessemer.core.records import Pretrained
 
 WEIGHTS, CONFIG, TOKENISER = "model.safetensors", "config.json", "tokenizer.json"
-#: Architectures whose code ships with transformers and that were tried here; the last is a
-#: decoder, whose vectors are pooled like an encoder's.
-ARCHITECTURES = (
-    "bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra", "gemma3_text",
-)  # fmt: skip
+#: Architectures whose code ships with transformers and that were tried here. A decoder's vectors
+#: are pooled like an encoder's.
+ENCODERS = ("bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "electra")
 DECODERS = ("gemma3_text",)
+ARCHITECTURES = (*ENCODERS, *DECODERS)
 #: What may stand in a configuration; everything else is dropped (see CVE-2026-4372).
 CONFIG_KEYS = frozenset(
     [
@@ -181,7 +180,7 @@ def _converted(
     watcher = watcher or Watcher()
     watcher.began("convert")
     began = time.monotonic()
-    with folders.storage_errors(target), folders.atomic_folder(target) as aside:
+    with folders.atomic_folder(target) as aside:
         file = aside / "model.gguf"
         source(file)
         if (found := digest.of_file(file)) != pinned:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.measures import answers as sets
-from bessemer.measures import calibration as calibrating
-from bessemer.measures.calibration import by_example, f1_threshold, probabilities
+from bessemer.measures.calibration import by_example, f1_threshold, probabilities, sigmoid
 from bessemer.measures.intervals import bootstrap, wilson
 from bessemer.tasks.base import (
     IGNORED,
@@ -180,7 +179,7 @@ class TextClassification(Task):
         self, logits: NDArray[np.float32], calibration: Calibration
     ) -> NDArray[np.float64]:
         if self.link == "sigmoid":
-            return calibrating.sigmoid(logits / calibration["temperature"])
+            return sigmoid(logits / calibration["temperature"])
         return probabilities(logits, calibration["temperature"])
 
     def calibrate(

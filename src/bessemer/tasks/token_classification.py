@@ -154,16 +154,16 @@ class TokenClassification(Task):
             kept = np.flatnonzero(places[:, 0] >= 0)
             chances = probabilities(values[kept], calibration["temperature"])
             tags = best_tags(np.log(chances + 1e-30) - _doubt(chances, calibration))
-            spans: list[tuple[Span, float]] = []
+            spans: list[Span] = []
             for position, tag in zip(kept, tags, strict=True):
                 if tag == 0:
                     continue
                 start, end = places[position].tolist()
                 if tag % 2:
-                    spans.append((Span(start, end, self.labels[(tag - 1) // 2]), 0.0))
+                    spans.append(Span(start, end, self.labels[(tag - 1) // 2]))
                 else:
-                    spans[-1] = (spans[-1][0]._replace(end=end), 0.0)
-            rows.append([(span, _sure(span, places[kept], chances, tags)) for span, _ in spans])
+                    spans[-1] = spans[-1]._replace(end=end)
+            rows.append([(span, _sure(span, places[kept], chances, tags)) for span in spans])
         return rows
 
     def decode(

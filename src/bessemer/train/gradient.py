@@ -16,8 +16,7 @@ from bessemer.train.network import Network
 LEAST_PIECES = 2
 #: Loss of some rows: the sum, and the weight that it is a sum over.
 Loss = Callable[[list[int]], tuple[Tensor, float]]
-
-
+#: Cuts rows into pieces by a budget of padded tokens.
 Cut = Callable[[list[int], int], list[list[int]]]
 
 
@@ -35,7 +34,7 @@ class Gradient:
     cores: Cores
     #: Padded tokens of a piece, at most; halved when memory runs out.
     budget: int
-    #: Which of how many processes this is: each computes every so-manieth piece.
+    #: Which of how many processes this is: each takes the pieces in turn.
     share: tuple[int, int] = (0, 1)
     #: Adds a tensor up over all processes.
     reduce: Callable[[Tensor], Tensor] = torch.clone

@@ -38,14 +38,34 @@ class State:
     epoch: int = 0
     #: Batches of the current epoch that are done.
     batch: int = 0
-    #: What the kept epoch reached, by name, and which it was; 0 is before the first step.
-    best: dict[str, float] = field(default_factory=dict)
-    best_epoch: int = 0
-    #: Lowest log-loss and highest score so far, and the last epoch that reached either.
-    reached: list[float] = field(default_factory=lambda: [math.inf, -math.inf])
-    reached_epoch: int = 0
-    #: For each epoch what `Curriculum.validate` returned.
+    #: What `Curriculum.validate` returned before the first step and after each epoch; empty where
+    #: nothing is validated.
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def best_epoch(self, choose_by: str) -> int:
+        """Return the epoch whose weights are kept; 0 is before the first step.
+
+        Args:
+            choose_by: "score" or "log_loss"; the other decides a tie.
+        """
+        if not self.history:
+            return self.epoch
+
+        def worth(epoch: int) -> tuple[float, float]:
+            pair = (self.history[epoch]["score"], -self.history[epoch]["log_loss"])
+            return pair if choose_by == "score" else pair[::-1]
+
+        return max(range(len(self.history)), key=worth)
+
+    @property
+    def idle_epochs(self) -> int:
+        """Return how many epochs have passed since one was better in either respect."""
+        if not self.history:
+            return 0
+        losses = [scores["log_loss"] for scores in self.history]
+        heights = [scores["score"] for scores in self.history]
+        last = max(losses.index(min(losses)), heights.index(max(heights)))
+        return self.epoch - last
 
 
 @dataclass
@@ -61,15 +81,15 @@ class Training:
     best: Weights = field(init=False)
     average: Weights = field(init=False)
 
-    def run(self) -> tuple[Weights, State]:
+    def run(self) -> State:
         """Train until the epochs are done or validation gets no better.
 
-        What is validated and returned is a running average of the weights (Polyak & Juditsky
+        What is validated and kept is a running average of the weights (Polyak & Juditsky
         1992): on little data single steps scatter around what they average to.
 
         Returns:
-            The best average by parameter name (the weights before the first step count too),
-            and the final state. The network wears these weights.
+            The final state. The network wears the best average; the weights before the first
+            step count too.
 
         Raises:
             OperatorError: The loss is no number any more, or memory does not hold one text.
@@ -81,7 +101,8 @@ class Training:
         features = self.lesson.train.encoded.features
         with Cores(self.lesson.device) as self.cores, Events(self.lesson.events) as self.events:
             self.network.remember(
-                features, lambda one, rows, what: self.cores.over(one, rows, self._tell, what)
+                features,
+                lambda one, rows, what: self.cores.over(one, rows, self.lesson.progress, what),
             )
             self._resume()
             self.gradient = Gradient(
@@ -92,44 +113,44 @@ class Training:
                 (self.accelerator.process_index, self.accelerator.num_processes),
                 lambda tensor: self.accelerator.reduce(tensor, "sum"),
             )
-            if self.state.history and not self.state.batch:
-                # It was saved, but perhaps not told before the process ended.
-                self.lesson.told(self.state.epoch, self.state.history[-1]["log_loss"])
-            while self.state.epoch < self.options.epochs and not self._tired():
+            if not self.state.batch:
+                self._tell()  # it was saved, but perhaps not told before the process ended
+            # Asked anew after a resume.
+            while (
+                self.state.epoch < self.options.epochs
+                and self.state.idle_epochs < self.curriculum.patience
+            ):
                 self._epoch()
         for name, tensor in _live(self.network).items():
             tensor.copy_(self.best[name])
-        return self.best, self.state
+        return self.state
 
-    def _tell(self, step: Step) -> None:
-        self.lesson.progress(step)
-
-    def _tired(self) -> bool:
-        """Return whether the last epochs brought nothing; asked anew after a resume."""
-        return self.state.epoch - self.state.reached_epoch >= self.curriculum.patience
+    def _tell(self) -> None:
+        """Tell whoever searches what the last epoch came to."""
+        if self.state.epoch and self.state.history:
+            self.lesson.told(self.state.epoch, self.state.history[-1]["log_loss"])
 
     def _epoch(self) -> None:
         state, options = self.state, self.options
         batches = self.curriculum.batches(state.epoch)
-        began, begun_at = time.monotonic(), state.step
+        began, done = time.monotonic(), 0
         total = len(batches) * options.epochs
+        known = f" · validation {state.history[-1]['score']:.4f}" if state.history else ""
         for rows in batches[state.batch :]:
             rate = _schedule(self.optimizer, options, state.step, total)
             loss = self._step(rows)
             state.step, state.batch = state.step + 1, state.batch + 1
             _average(self.average, self.network, options.averaging, state.step)
             self.events.scalars(state.step, {"train/loss": loss, "train/learning_rate": rate})
-            speed = (state.step - begun_at) * len(rows) / (time.monotonic() - began)
-            known = f" · validation {state.best['score']:.4f}" if state.best else ""
-            note = f"loss {loss:.3f} · {speed:.0f} examples/s{known}"
-            self._tell(Step("train", state.step, total, "steps", note))
+            done += len(rows)
+            note = f"loss {loss:.3f} · {done / (time.monotonic() - began):.0f} examples/s{known}"
+            self.lesson.progress(Step("train", state.step, total, "steps", note))
             if state.step % options.checkpoint_every == 0:
                 self._save()
         state.epoch, state.batch = state.epoch + 1, 0
         self._validate()
         self._save()
-        if state.history:
-            self.lesson.told(state.epoch, state.history[-1]["log_loss"])
+        self._tell()
 
     def _step(self, rows: list[int]) -> float:
         """Move the weights by one step and return the loss."""
@@ -142,7 +163,7 @@ class Training:
         if halved:
             state.budget = self.gradient.budget
             note = f"memory ran out: {state.budget} tokens are computed at once from now on"
-            self._tell(Step("train", state.step, 0, "steps", note))
+            self.lesson.progress(Step("train", state.step, 0, "steps", note))
         for parameter, gradient in zip(self.gradient.parameters, gradients, strict=True):
             parameter.grad = gradient
         norm = nn.utils.clip_grad_norm_(self.gradient.parameters, self.options.clip_norm)
@@ -165,40 +186,20 @@ class Training:
         state = self.state
         with _wearing(self.network, self.average):
             scores = self.curriculum.validate(self.network, self.cores)
-        if scores is None:
-            self.best, state.reached_epoch = _copy(self.average), state.epoch
-            state.best_epoch = state.epoch
-            return
-        state.history.append(scores)
-        self.events.scalars(state.step, {f"validation/{n}": v for n, v in scores.items()})
+        if scores is not None:
+            state.history.append(scores)
+            self.events.scalars(state.step, {f"validation/{n}": v for n, v in scores.items()})
         if self.curriculum.confusion is not None:
             self.events.confusion(state.step, self.curriculum.confusion)
-        if self._worth(scores) > self._worth(state.best):
-            state.best, state.best_epoch = scores, state.epoch
+        if state.best_epoch(self.curriculum.choose_by) == state.epoch:
             self.best = _copy(self.average)
-        self._reach(scores)
-
-    def _reach(self, scores: dict[str, float]) -> None:
-        """Note whether a validation was the best so far in either respect."""
-        state = self.state
-        loss, score = state.reached
-        if scores["log_loss"] < loss or scores["score"] > score:
-            state.reached = [min(loss, scores["log_loss"]), max(score, scores["score"])]
-            state.reached_epoch = state.epoch
-
-    def _worth(self, scores: dict[str, float]) -> tuple[float, float]:
-        """Return what decides, higher being better; the other measure decides a tie."""
-        pair = (scores["score"], -scores["log_loss"])
-        return pair if self.curriculum.choose_by == "score" else pair[::-1]
 
     def _resume(self) -> None:
         """Take up the last checkpoint, or begin."""
         found = checkpoints.load(self.lesson.work, self.lesson.identity)
         if found is None:
             scores = self.curriculum.validate(self.network, self.cores)
-            self.state = State(self.options.micro_tokens, best=scores or {})
-            if scores is not None:
-                self._reach(scores)
+            self.state = State(self.options.micro_tokens, history=[scores] if scores else [])
             self.best, self.average = _copy(_live(self.network)), _copy(_live(self.network))
             return
         checkpoints.scatter(found.tensors, self.network, self.optimizer)

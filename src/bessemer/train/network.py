@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from bessemer.core.errors import ProjectError
 from bessemer.pretrained.encoder import Encoder, has_bf16, pad
 from bessemer.tasks.base import Features
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Frozen layers are computed once if what they give takes no more memory than this.
 MOST_REMEMBERED_BYTES = 2_000_000_000
@@ -87,7 +84,7 @@ class Network(nn.Module):
     def vectors(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return what the head reads, float32."""
         kind = self.device.type
-        half = has_bf16() if kind == "cpu" else torch.cuda.is_bf16_supported()
+        half = has_bf16() if kind == "cpu" else kind == "cuda" and torch.cuda.is_bf16_supported()
         with torch.autocast(kind, torch.bfloat16, enabled=half):
             found: Tensor = self.encoder(input_ids, attention_mask)
         return found.float()
@@ -153,8 +150,8 @@ class Network(nn.Module):
     def _see(self, layer: nn.Module, given: Any, output: Any) -> None:
         self.thread.seen = output[0] if isinstance(output, tuple) else output
 
-    def remember(self, features: Sequence[Features], compute: Callable[..., Any]) -> bool:
-        """Compute the frozen layers once for all rows; return whether there was room.
+    def remember(self, features: Sequence[Features], compute: Callable[..., Any]) -> None:
+        """Compute the frozen layers once for all rows, if there are some and there is room.
 
         Args:
             features: The training rows.
@@ -162,7 +159,7 @@ class Network(nn.Module):
         """
         size = sum(len(row) for row in features) * self.encoder.width * 4
         if not self.frozen or size > MOST_REMEMBERED_BYTES:
-            return False
+            return
         kept: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
 
         def one(rows: list[int]) -> int:
@@ -177,7 +174,6 @@ class Network(nn.Module):
         self.eval()
         compute(one, features, "frozen layers")
         self._remembered = kept
-        return True
 
     @contextmanager
     def training_piece(self, seed: int) -> Iterator[None]:

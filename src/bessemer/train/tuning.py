@@ -66,21 +66,21 @@ def tune(
 ) -> Learnt:
     """Train and return the weights as they will be read again: the transformer's own names."""
     announce(lesson, network, notes)
-    training = Training(lesson, network, options, Supervised(lesson, options))
-    _, state = training.run()
+    state = Training(lesson, network, options, Supervised(lesson, options)).run()
     with Cores(lesson.device) as cores:
         found = scores(lesson, logits(network, lesson.validation, cores))
     return Learnt(
         head=saved(network.head.state_dict()),
         encoder=saved(network.encoder.transformer.state_dict()),
         log_loss=found["log_loss"],
-        notes={**notes, **told(state), "validation_score": found["score"]},
+        notes={**notes, **told(state, options.choose_by), "validation_score": found["score"]},
     )
 
 
-def told(state: State) -> dict[str, Any]:
+def told(state: State, choose_by: str) -> dict[str, Any]:
     """Return what a run keeps of a training's course."""
-    return {"best_epoch": state.best_epoch, "steps": state.step, "validation": state.history}
+    best = state.best_epoch(choose_by)
+    return {"best_epoch": best, "steps": state.step, "validation": state.history}
 
 
 def saved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

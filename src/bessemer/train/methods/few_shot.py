@@ -66,7 +66,7 @@ class FewShot(Method):
         network, notes = untrained(lesson, options)
         announce(lesson, network, notes)
         curriculum = Contrast(lesson, options.batch_size, options.contrast)
-        _, state = Training(lesson, network, options, curriculum).run()
+        state = Training(lesson, network, options, curriculum).run()
         # Before the encoder is used, which may round it.
         encoder = saved(network.encoder.transformer.state_dict())
         both = lesson.train.encoded.features + lesson.validation.encoded.features
@@ -74,4 +74,8 @@ class FewShot(Method):
         count = len(lesson.train)
         head = ProbeOptions(strengths=(options.strength,), class_weight=options.class_weight)
         fitted = fit(lesson, vectors[:count], vectors[count:], head)
-        return replace(fitted, encoder=encoder, notes={**notes, **told(state), **fitted.notes})
+        return replace(
+            fitted,
+            encoder=encoder,
+            notes={**notes, **told(state, curriculum.choose_by), **fitted.notes},
+        )
