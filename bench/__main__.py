@@ -10,14 +10,15 @@ from bench.base import run
 
 MODULES = (demo, http, start, train, accuracy, resume)
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
+PARTS = {part.name: part for part in accuracy.PARTS}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=sorted(ALL))
+    parser.add_argument("name", nargs="?", choices=[*sorted(ALL), *PARTS])
     name = parser.parse_args().name
     if name is not None:
-        return 0 if run(ALL[name]) else 1
+        return 0 if run((ALL | PARTS)[name]) else 1
     for bench in ALL.values():
         print(f"{bench.name:<8} {bench.about}")
         print(f"         reach: {bench.reach}; about {bench.minutes:g} min")
