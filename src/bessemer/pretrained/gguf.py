@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from bessemer.core.errors import CorruptError, DataError, needs
@@ -33,19 +35,18 @@ def convert(gguf: Path, target: Path) -> None:
         import torch
         from safetensors.torch import save_file
         from transformers import AutoModel, AutoTokenizer, GgufConfig
-        from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
     source = {"gguf_file": gguf.name, "local_files_only": True}
     try:
-        model, found = AutoModel.from_pretrained(
-            gguf.parent,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
-            output_loading_info=True,
-            **source,
-        )
+        # Its bars go to a log file as well, and no option turns them off.
+        with redirect_stderr(io.StringIO()):
+            model, found = AutoModel.from_pretrained(
+                gguf.parent,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float32,
+                output_loading_info=True,
+                **source,
+            )
         tokeniser = AutoTokenizer.from_pretrained(gguf.parent, **source)
     except (OSError, ValueError, KeyError, IndexError) as error:
         first_line = str(error).strip().partition("\n")[0].rstrip(".")
