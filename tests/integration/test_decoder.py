@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,31 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.families import tiny_decoder, write_family
 
-from bessemer.core.errors import ContractError, DataError, MissingExtraError
+from bessemer.core.errors import ContractError, DataError, MissingExtraError, ProjectError
 from bessemer.pretrained.gguf import convert
-from bessemer.pretrained.resolve import resolve
+from bessemer.pretrained.resolve import CONFIG, resolve
 from bessemer.release.packing import pack_table
 from bessemer.serve import residents
 from bessemer.service.platform import Platform
+from bessemer.service.project_file import load
+from bessemer.service.recipe import plan
 
 
-@pytest.mark.parametrize("variant", ["text-classification", "token-classification"])
-def test_the_whole_chain_on_a_decoder(tmp_path: Path, variant: str) -> None:
+@pytest.mark.parametrize(
+    ("variant", "kept"),
+    [("text-classification", "base_layers: 1"), ("token-classification", "train_layers: 1")],
+)
+def test_the_whole_chain_on_a_decoder(tmp_path: Path, variant: str, kept: str) -> None:
     base = tiny_decoder(tmp_path / "base")
-    train = "{method: full, epochs: 1, train_layers: 1, max_length: 24}"
+    train = f"{{method: full, epochs: 1, max_length: 24, {kept}}}"
     place = write_family(tmp_path / "project", variant, train, base=str(base))
     platform = Platform.open(tmp_path / "home")
     done = platform.release(place)
     assert done.state == "succeeded", done
     bundle = platform.releases.bundle(platform.releases.show("small"))
     resident = residents.load(bundle)
+    config = json.loads((bundle / CONFIG).read_text())
+    assert config["num_hidden_layers"] == len(config["layer_types"]) == 1 + ("train" in kept)
     # Past the sliding window of 8, and alone or with others, the answer is the same.
     texts = ["Ada flew to Paris", "one two three four five six seven eight nine ten eleven"]
     together = resident.logits(texts)
@@ -35,6 +43,15 @@ def test_the_whole_chain_on_a_decoder(tmp_path: Path, variant: str) -> None:
         assert resident.logits([text])[0].tobytes() == wanted.tobytes()
         assert np.isfinite(wanted).all()
     platform.home.database.close()
+
+
+@pytest.mark.parametrize("asked", [0, 3])
+def test_more_or_fewer_layers_than_the_base_has(tmp_path: Path, asked: int) -> None:
+    base = tiny_decoder(tmp_path / "base")
+    train = f"{{method: probe, base_layers: {asked}}}"
+    place = write_family(tmp_path / "project", "text-classification", train, base=str(base))
+    with pytest.raises(ProjectError, match=r"line 6: .*base_layers"):
+        plan(load(place), tmp_path)
 
 
 def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:

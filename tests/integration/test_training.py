@@ -83,11 +83,12 @@ def same(one: Learnt, other: Learnt) -> bool:
     "bench",
     [
         f"{{method: full, {SHORT}, train_layers: 1, label_smoothing: 0.1}}",
+        f"{{method: full, {SHORT}, train_layers: 1, unfreeze_after: 1}}",
         f"{{method: lora, {SHORT}, rank: 2, adapter_dropout: 0.1}}",
         f"{{method: few-shot, {SHORT}}}",
     ],
     indirect=True,
-    ids=["full", "lora", "few-shot"],
+    ids=["full", "unfreezing", "lora", "few-shot"],
 )
 def test_an_interrupted_training_ends_with_the_same_bits(bench: Bench_, tmp_path: Path) -> None:
     whole = bench.learn(work=tmp_path / "whole")
@@ -155,6 +156,18 @@ def test_more_layers_than_there_are(bench: Bench_) -> None:
         bench.learn()
 
 
+@using("full", "unfreeze_after: 1")
+def test_nothing_is_left_to_unfreeze(bench: Bench_) -> None:
+    with pytest.raises(ProjectError, match="train_layers is not set"):
+        bench.learn()
+
+
+@using("full", "train_layers: 1, unfreeze_after: 2")
+def test_the_lower_layers_would_never_get_their_turn(bench: Bench_) -> None:
+    with pytest.raises(ProjectError, match=r"unfreeze_after is 2, .*epochs 2"):
+        bench.learn()
+
+
 @using("lora", "targets: [query, valeu]")
 def test_a_matrix_that_no_layer_has(bench: Bench_) -> None:
     with pytest.raises(ProjectError, match=r"valeu; no trained layer has it.*dense, key, query"):
@@ -186,6 +199,27 @@ def test_what_is_remembered_of_frozen_layers_changes_nothing(
     before = load_file(bench.lesson.weights)
     assert frozen
     assert all(whole.encoder[name].equal(before[name]) for name in frozen)
+
+
+@using("full", "train_layers: 1, unfreeze_after: 1")
+def test_lower_layers_are_trained_from_their_epoch_on(bench: Bench_) -> None:
+    before, kept = load_file(bench.lesson.weights), []
+
+    def told(epoch: int, log_loss: float) -> None:
+        found = checkpoints.load(bench.lesson.work)
+        assert found is not None
+        kept.append(found.tensors)
+
+    bench.learn(told=told)
+    # A key's bias has no gradient: it adds the same to all scores of a query.
+    lower = [n for n in before if "layer.0." in n and "key.bias" not in n]
+    assert lower
+    for name in lower:
+        trained = [tensors[f"weight.encoder.transformer.{name}"] for tensors in kept]
+        assert trained[0].equal(before[name]), name
+        assert not trained[1].equal(before[name]), name
+    words = [n for n in before if "word_embeddings" in n]
+    assert not any(f"weight.encoder.transformer.{n}" in kept[1] for n in words)
 
 
 def test_balanced_weights_make_labels_count_alike(tmp_path: Path, tiny: Path) -> None:

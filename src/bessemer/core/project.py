@@ -135,7 +135,12 @@ class Train(BaseModel):
     max_length: int = Field(
         128, ge=8, le=512, description="Tokens of a text that are read; the rest is cut."
     )
-
+    base_layers: int | None = Field(
+        None,
+        ge=1,
+        description="How many of the base's layers are kept, from the lowest: fewer are faster, and"
+        " the middle of a decoder often tells more of a text than its top.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where gradients are computed; auto takes a graphics card if there is."
     )

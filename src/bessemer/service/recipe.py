@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def plan(loaded: Loaded, cache: Path, watcher: Watcher | None = None) -> Plan:
         where = at(loaded, ("gate", number))
         gates.parse(condition, task.metric_names, where)
     _check_split(project)
-    base = _base(loaded, cache, watcher)
+    base = _lower_layers(loaded, _base(loaded, cache, watcher))
     _check_length(loaded, base)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
     digests = {role: digest.of_file(path) for role, path in files.items()}
@@ -124,6 +124,24 @@ def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
             remedy=f"Known: {', '.join(known())}, hub:<owner>/<name>@<revision>.",
         )
     return resolve(name, relative_to=loaded.folder, cache=cache, watcher=watcher)
+
+
+def _lower_layers(loaded: Loaded, base: Base) -> Base:
+    """Return the base with as many of its layers as the project asks for."""
+    asked = loaded.project.train.base_layers
+    if asked is None:
+        return base
+    name = "n_layers" if "n_layers" in base.config else "num_hidden_layers"
+    if asked > (count := base.config[name]):
+        raise ProjectError(
+            f"{at(loaded, ('train', 'base_layers'))}base_layers is {asked}, the base"
+            f" {base.record.name!r} has {count} layers.",
+            remedy=f"Write at most {count}.",
+        )
+    config = {**base.config, name: asked}
+    if "layer_types" in config:
+        config["layer_types"] = config["layer_types"][:asked]
+    return replace(base, config=config)
 
 
 def _check_labels(loaded: Loaded, task: Task) -> None:

@@ -101,25 +101,24 @@ def _refuse_other(path: Path, theirs: dict[str, str], ours: dict[str, str]) -> N
         )
 
 
-def gather(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return copies of trainable weights and their optimizer state.
+def gather(trained: dict[str, nn.Parameter], optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return copies of trained weights and their optimizer state.
 
     No random state: every draw is made from a seed and the number of its step.
     """
     tensors: dict[str, Tensor] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            tensors[f"weight.{name}"] = parameter.detach().clone()
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = value.detach().clone()
+    for name, parameter in trained.items():
+        tensors[f"weight.{name}"] = parameter.detach().clone()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value.detach().clone()
     return tensors
 
 
-def scatter(tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> None:
-    """Put what `gather` returned back into a module and an optimizer of the same shapes."""
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
+def scatter(
+    tensors: dict[str, Tensor], trained: dict[str, nn.Parameter], optimizer: Optimizer
+) -> None:
+    """Put what `gather` returned back into parameters and an optimizer of the same shapes."""
+    for name, parameter in trained.items():
         parameter.data.copy_(tensors[f"weight.{name}"])
         state = {
             key.split(".", 2)[1]: value.to(parameter.device)

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bessemer.pretrained.encoder import pad
 from bessemer.tasks.base import Logits, Target
 from bessemer.train.batching import length_buckets
 from bessemer.train.cores import Cores
+from bessemer.train.embed import outputs
 from bessemer.train.gradient import pieces
 from bessemer.train.methods.base import Batch, Lesson
 from bessemer.train.network import Network
@@ -109,19 +109,12 @@ def _confusion(lesson: Lesson, found: Sequence[Logits]) -> NDArray[np.int64] | N
 def logits(network: Network, split: Batch, cores: Cores) -> list[Logits]:
     """Return the logits of each row, in order, without dropout."""
     network.eval()
-    features = split.encoded.features
-    found: list[Logits] = [np.zeros(0, dtype=np.float32)] * len(features)
 
-    def one(rows: list[int]) -> int:
-        ids, mask = (part.to(network.device) for part in pad([features[row] for row in rows]))
-        with torch.inference_mode():
-            values = network(ids, mask).cpu().numpy()
-        for value, row in zip(values, rows, strict=True):
-            found[row] = value[: len(features[row])] if value.ndim == 2 else value
-        return len(rows)
+    def compute(ids: Tensor, mask: Tensor, rows: list[int]) -> Tensor:
+        found: Tensor = network(ids.to(network.device), mask.to(network.device))
+        return found
 
-    cores.over(one, features, lambda step: None, "validate")
-    return found
+    return list(outputs(compute, split.encoded.features, cores, lambda step: None, "validate"))
 
 
 def class_weights(lesson: Lesson) -> NDArray[np.float32]:

@@ -98,32 +98,32 @@ class Training:
         self.accelerator = Accelerator(cpu=self.lesson.device == "cpu")
         self.network.to(self.lesson.device)
         self.optimizer = _optimizer(self.network, self.options)
-        features = self.lesson.train.encoded.features
         with Cores(self.lesson.device) as self.cores, Events(self.lesson.events) as self.events:
-            self.network.remember(
-                features,
-                lambda one, rows, what: self.cores.over(one, rows, self.lesson.progress, what),
-            )
             self._resume()
             self.gradient = Gradient(
                 self.network,
-                [p for p in self.network.parameters() if p.requires_grad],
+                self.network.at_epoch(self.state.epoch),
                 self.cores,
                 self.state.budget,
                 (self.accelerator.process_index, self.accelerator.num_processes),
                 lambda tensor: self.accelerator.reduce(tensor, "sum"),
             )
+            if self.network.frozen and not self.network.remembers:
+                rows, told = self.lesson.train.encoded.features, self.lesson.progress
+                self.network.encode(rows, self.cores, told, remember=True)
             if not self.state.batch:
                 self._tell()  # it was saved, but perhaps not told before the process ended
             # Asked anew after a resume.
-            while (
-                self.state.epoch < self.options.epochs
-                and self.state.idle_epochs < self.curriculum.patience
-            ):
+            while self.state.epoch < self.options.epochs and not self._idle():
                 self._epoch()
         for name, tensor in _live(self.network).items():
             tensor.copy_(self.best[name])
         return self.state
+
+    def _idle(self) -> bool:
+        """Return whether patience ran out; not before every layer has had its turn."""
+        waiting = self.network.frozen and self.network.unfreeze_after is not None
+        return not waiting and self.state.idle_epochs >= self.curriculum.patience
 
     def _tell(self) -> None:
         """Tell whoever searches what the last epoch came to."""
@@ -133,6 +133,7 @@ class Training:
     def _epoch(self) -> None:
         state, options = self.state, self.options
         batches = self.curriculum.batches(state.epoch)
+        self.gradient.parameters = self.network.at_epoch(state.epoch)
         began, done = time.monotonic(), 0
         total = len(batches) * options.epochs
         known = f" · validation {state.history[-1]['score']:.4f}" if state.history else ""
@@ -202,7 +203,7 @@ class Training:
             self.state = State(self.options.micro_tokens, history=[scores] if scores else [])
             self.best, self.average = _copy(_live(self.network)), _copy(_live(self.network))
             return
-        checkpoints.scatter(found.tensors, self.network, self.optimizer)
+        checkpoints.scatter(found.tensors, self.network.trained(), self.optimizer)
         self.state = State(**found.values)
         self.best, self.average = (
             {
@@ -217,7 +218,7 @@ class Training:
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
             return
-        tensors = checkpoints.gather(self.network, self.optimizer)
+        tensors = checkpoints.gather(self.network.trained(), self.optimizer)
         for kind, weights in {"best": self.best, "average": self.average}.items():
             tensors |= {f"{kind}.{name}": tensor for name, tensor in weights.items()}
         found = checkpoints.Checkpoint(tensors, vars(self.state), self.lesson.identity)
@@ -226,15 +227,13 @@ class Training:
 
 def _optimizer(network: Network, options: LoopOptions) -> torch.optim.Optimizer:
     """Return AdamW; biases and norms are not decayed, and the head learns at its own rate."""
-    encoder = [p for p in network.encoder.parameters() if p.requires_grad]
+    trained = network.trained()
+    encoder = [p for name, p in trained.items() if name.startswith("encoder.")]
+    head: list[Tensor] = [p for name, p in trained.items() if name.startswith("head.")]
     kinds: list[tuple[list[Tensor], float, float]] = [
         ([p for p in encoder if p.ndim > 1], options.learning_rate, options.weight_decay),
         ([p for p in encoder if p.ndim <= 1], options.learning_rate, 0.0),
-        (
-            [p for p in network.head.parameters() if p.requires_grad],
-            options.head_learning_rate,
-            0.0,
-        ),
+        (head, options.head_learning_rate, 0.0),
     ]
     groups: list[dict[str, Any]] = [
         {"params": parameters, "base": rate, "weight_decay": decay}
@@ -257,7 +256,7 @@ def _schedule(
 
 def _live(network: Network) -> Weights:
     """Return the trained parameters themselves, by name."""
-    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    return {name: p.detach() for name, p in network.trained().items()}
 
 
 def _copy(weights: Weights) -> Weights:
@@ -267,8 +266,9 @@ def _copy(weights: Weights) -> Weights:
 def _average(average: Weights, network: Network, averaging: float, step: int) -> None:
     """Move the average towards the weights; the first steps, which it does not know, faster."""
     kept = min(averaging, step / (step + 9))
-    for name, tensor in _live(network).items():
-        average[name].lerp_(tensor, 1 - kept)
+    for name, parameter in network.trained().items():
+        if parameter.requires_grad:
+            average[name].lerp_(parameter.detach(), 1 - kept)
 
 
 @contextmanager

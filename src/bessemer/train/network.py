@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bessemer.core.errors import ProjectError
+from bessemer.core.progress import Progress
 from bessemer.pretrained.encoder import Encoder, has_bf16, pad
 from bessemer.tasks.base import Features
+from bessemer.train.cores import Cores
+from bessemer.train.embed import outputs
 
 #: Frozen layers are computed once if what they give takes no more memory than this.
 MOST_REMEMBERED_BYTES = 2_000_000_000
@@ -68,8 +71,10 @@ class Network(nn.Module):
         self.encoder = encoder
         self.head = head
         self.thread = _Thread()
-        #: How many layers, from the lowest, are frozen.
+        #: How many layers, from the lowest, are frozen now, and after how many epochs no more.
         self.frozen = 0
+        self.unfreeze_after: int | None = None
+        self._lower: list[nn.Parameter] = []
         self._remembered: list[NDArray[np.float32]] | None = None
         #: Share of the tokens that are hidden while training, and what hides them.
         self.token_dropout, self.mask_token = 0.0, 0
@@ -101,7 +106,7 @@ class Network(nn.Module):
                 place[: len(self._remembered[row])] = self._remembered[row]
             self.thread.recalled = torch.from_numpy(states).to(self.device)
         ids, mask = ids.to(self.device), mask.to(self.device)
-        if self.training and self.token_dropout:
+        if self.training and self.token_dropout and not self.frozen:
             ids = self._hidden(ids, mask)
         return ids, mask
 
@@ -120,12 +125,19 @@ class Network(nn.Module):
                     kept = child.p if share is None or child.p == 0 else share
                     setattr(module, name, Dropout(kept, self.thread, added=added))
 
-    def freeze(self, train_layers: int | None, *, word_embeddings: bool) -> None:
+    def freeze(
+        self,
+        train_layers: int | None,
+        *,
+        word_embeddings: bool,
+        unfreeze_after: int | None = None,
+    ) -> None:
         """Leave the word embeddings, or all but the upper layers, as they are.
 
         Args:
             train_layers: How many layers are trained, from the top; None for all.
             word_embeddings: Whether these are frozen where every layer is trained.
+            unfreeze_after: Epochs after which the lower layers are trained too; None for never.
 
         Raises:
             ProjectError: There are fewer layers.
@@ -142,41 +154,74 @@ class Network(nn.Module):
             )
         upper = layers[len(layers) - train_layers :]
         trained = {id(p) for layer in upper for p in layer.parameters()}
-        for parameter in self.encoder.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        self.frozen = len(layers) - train_layers
+        lower = [p for p in self.encoder.parameters() if p.requires_grad and id(p) not in trained]
+        for parameter in lower:
+            parameter.requires_grad_(False)
+        self.frozen, self.unfreeze_after = len(layers) - train_layers, unfreeze_after
+        if unfreeze_after is not None:
+            self._lower = lower
         for layer in layers[: self.frozen]:
             _recall_instead(layer, self.thread)
         if self.frozen:
             layers[self.frozen - 1].register_forward_hook(self._see)
 
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that are trained in some epoch, by name."""
+        later = set(map(id, self._lower))
+        named = self.named_parameters()
+        return {name: p for name, p in named if p.requires_grad or id(p) in later}
+
+    def at_epoch(self, epoch: int) -> list[Tensor]:
+        """Unfreeze the lower layers if it is time, and return what is trained from now on."""
+        if self.unfreeze_after is not None and epoch >= self.unfreeze_after:
+            self.frozen, self._remembered = 0, None
+            for parameter in self._lower:
+                parameter.requires_grad_(True)
+        return [p for p in self.parameters() if p.requires_grad]
+
     def _see(self, layer: nn.Module, given: Any, output: Any) -> None:
         self.thread.seen = output[0] if isinstance(output, tuple) else output
 
-    def remember(self, features: Sequence[Features], compute: Callable[..., Any]) -> None:
-        """Compute the frozen layers once for all rows, if there are some and there is room.
+    @property
+    def remembers(self) -> bool:
+        """Return whether the frozen layers' results are kept."""
+        return self._remembered is not None
+
+    def encode(
+        self,
+        features: Sequence[Features],
+        cores: Cores,
+        progress: Progress,
+        *,
+        remember: bool = False,
+    ) -> list[NDArray[np.float32]]:
+        """Return what the head reads of each row: shape [width], or [length, width] unpooled.
 
         Args:
-            features: The training rows.
-            compute: Maps a function over lists of rows, in threads.
+            features: The rows.
+            cores: Where it runs.
+            progress: Is told after every batch.
+            remember: These are the training rows: what the frozen layers give is kept, if there
+                are some and there is room.
         """
         size = sum(len(row) for row in features) * self.encoder.width * 4
-        if not self.frozen or size > MOST_REMEMBERED_BYTES:
-            return
-        kept: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
+        remember = remember and self.frozen > 0 and size <= MOST_REMEMBERED_BYTES
+        states: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
 
-        def one(rows: list[int]) -> int:
-            with torch.inference_mode():
-                self.vectors(*self.batch(features, rows))
-            assert self.thread.seen is not None
-            states = self.thread.seen.float().cpu().numpy()
-            for state, row in zip(states, rows, strict=True):
-                kept[row] = state[: len(features[row])].copy()
-            return len(rows)
+        def compute(ids: Tensor, mask: Tensor, rows: list[int]) -> Tensor:
+            found = self.vectors(ids.to(self.device), mask.to(self.device))
+            if remember:
+                assert self.thread.seen is not None
+                seen = self.thread.seen.float().cpu().numpy()
+                for state, row in zip(seen, rows, strict=True):
+                    states[row] = state[: len(features[row])].copy()
+            self.thread.seen = None
+            return found
 
         self.eval()
-        compute(one, features, "frozen layers")
-        self._remembered = kept
+        found = outputs(compute, features, cores, progress, "encode")
+        self._remembered = states if remember else self._remembered
+        return found
 
     @contextmanager
     def training_piece(self, seed: int) -> Iterator[None]:

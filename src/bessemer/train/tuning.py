@@ -15,7 +15,7 @@ from bessemer.train.cores import Cores
 from bessemer.train.curriculum import Supervised, logits, scores
 from bessemer.train.loop import State, Training
 from bessemer.train.methods.base import Learnt, Lesson
-from bessemer.train.methods.probe import Probe, ProbeOptions
+from bessemer.train.methods.probe import ProbeOptions, fit
 from bessemer.train.network import Network, without_attention_dropout
 from bessemer.train.options import LoopOptions, SupervisedOptions
 
@@ -26,19 +26,36 @@ FEW_ROWS = 100_000
 
 def start_at_probe(lesson: Lesson, network: Network, options: SupervisedOptions) -> None:
     """Put the head at the probe's solution, unless a checkpoint will be taken up."""
-    if lesson.mask_token is not None and not network.frozen:
+    if lesson.mask_token is not None:
         network.token_dropout, network.mask_token = options.token_dropout, lesson.mask_token
     if checkpoints.load(lesson.work, lesson.identity) is None:
+        network.to(lesson.device)
+        train, validation = lesson.train.encoded.features, lesson.validation.encoded.features
+        with Cores(lesson.device) as cores:
+            known = network.encode(train, cores, lesson.progress, remember=True)
+            held_out = network.encode(validation, cores, lesson.progress)
         weight = ProbeOptions(class_weight=options.class_weight)
-        network.head.load_state_dict(Probe().learn(lesson, weight).head)
+        network.head.load_state_dict(fit(lesson, known, held_out, weight).head)
 
 
-def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, Any]]:
-    """Return encoder and a random head, and what was frozen."""
+def untrained(
+    lesson: Lesson, options: LoopOptions, unfreeze_after: int | None = None
+) -> tuple[Network, dict[str, Any]]:
+    """Return encoder and a random head, and what was frozen.
+
+    Args:
+        lesson: Whose base it is.
+        options: What is trained.
+        unfreeze_after: See `Network.freeze`.
+
+    Raises:
+        ProjectError: The options contradict each other.
+    """
     torch.manual_seed(lesson.seed)
     config = without_attention_dropout(lesson.config)
     encoder = Encoder(config, lesson.weights, pooled=lesson.task.pooled)
-    if options.word_embeddings == "train" and options.train_layers is not None:
+    part = options.train_layers is not None
+    if options.word_embeddings == "train" and part and unfreeze_after is None:
         raise ProjectError(
             "train.word_embeddings is train, but train.train_layers leaves the lower layers alone.",
             remedy="Remove one of them.",
@@ -47,14 +64,14 @@ def untrained(lesson: Lesson, options: LoopOptions) -> tuple[Network, dict[str, 
     network.set_dropout(options.dropout)
     auto = len(lesson.train) < FEW_ROWS
     frozen = options.word_embeddings == "freeze" or (options.word_embeddings == "auto" and auto)
-    network.freeze(options.train_layers, word_embeddings=frozen)
-    kept = frozen or options.train_layers is not None
+    network.freeze(options.train_layers, word_embeddings=frozen, unfreeze_after=unfreeze_after)
+    kept = frozen or (part and unfreeze_after is None)
     return network, {"word_embeddings": "frozen" if kept else "trained"}
 
 
 def announce(lesson: Lesson, network: Network, notes: dict[str, Any]) -> None:
     """Count what is trained, for the notes and whoever watches."""
-    notes["trained_parameters"] = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    notes["trained_parameters"] = sum(p.numel() for p in network.trained().values())
     notes["parameters"] = sum(p.numel() for p in network.parameters())
     told = f"{notes['trained_parameters']:,} of {notes['parameters']:,} parameters are trained;"
     told += f" word embeddings: {notes['word_embeddings']}"
