@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 480, 60, 210, 20, 50
-COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b9770e", "#6c3483", "#148f77", "#7b7d7d", "#d35400")
+COLOURS = (
+    "#c0392b",
+    "#2471a3",
+    "#1e8449",
+    "#b9770e",
+    "#6c3483",
+    "#148f77",
+    "#7b7d7d",
+    "#d35400",
+    "#1b2631",
+)
 
 
 def curves(results: dict[str, dict[str, Any]], path: Path) -> None:

@@ -25,6 +25,7 @@ from bessemer.train.device import device
 from bessemer.train.gradient import pieces
 from bessemer.train.methods.base import Learnt, Lesson, Method
 from bessemer.train.network import Network
+from bessemer.train.search import attempt
 
 SHORT = "epochs: 2, batch_size: 8, checkpoint_every: 2, max_length: 24"
 
@@ -166,6 +167,9 @@ def test_nothing_is_left_to_unfreeze(bench: Bench_) -> None:
 def test_the_lower_layers_would_never_get_their_turn(bench: Bench_) -> None:
     with pytest.raises(ProjectError, match=r"unfreeze_after is 2, .*epochs 2"):
         bench.learn()
+    tried = attempt(bench.method, bench.lesson, bench.options, lambda epoch, loss: True)
+    assert tried.state == "failed", "other settings of a search may do better"
+    assert "unfreeze_after is 2" in tried.error
 
 
 @using("lora", "targets: [query, valeu]")
@@ -220,6 +224,24 @@ def test_lower_layers_are_trained_from_their_epoch_on(bench: Bench_) -> None:
         assert not trained[1].equal(before[name]), name
     words = [n for n in before if "word_embeddings" in n]
     assert not any(f"weight.encoder.transformer.{n}" in kept[1] for n in words)
+
+
+@using("full", "train_layers: 1, unfreeze_after: 1, patience: 1")
+def test_patience_begins_when_every_layer_has_its_turn(
+    bench: Bench_, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([0.1, 0.3, 0.2] * 4)
+    monkeypatch.setattr(Supervised, "validate", lambda *_: {"log_loss": next(losses), "score": 0.5})
+    epochs: list[int] = []
+    bench.learn(told=lambda epoch, _: epochs.append(epoch), work=tmp_path / "whole")
+    assert epochs == [1, 2]
+    epochs.clear()
+    losses = iter([0.1, 0.3, 0.2])
+    steps = -(-len(bench.lesson.train) // 8)
+    with pytest.raises(Interrupted):  # in the epoch that trains all layers
+        bench.learn(progress=stopping_at(steps + 3))
+    bench.learn(told=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [2]
 
 
 def test_balanced_weights_make_labels_count_alike(tmp_path: Path, tiny: Path) -> None:

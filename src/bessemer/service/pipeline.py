@@ -206,6 +206,7 @@ class Pipeline:
 
     def _train(self, target: Path) -> str:
         with needs("train"):
+            from bessemer.pretrained.encoder import Encoder
             from bessemer.train import checkpoints
 
             method, options = self.method()
@@ -213,8 +214,12 @@ class Pipeline:
             with folder.storage_errors(self._work):
                 learnt = method.learn(lesson, options)
             checkpoints.write(target / HEAD, learnt.head)
-            if learnt.encoder is not None:
-                checkpoints.write(target / ENCODER, learnt.encoder)
+            if (encoder := learnt.encoder) is None and self.plan.project.train.base_layers:
+                # The base's own file has the layers that are left out, too.
+                whole = Encoder(lesson.config, lesson.weights, pooled=lesson.task.pooled)
+                encoder = whole.transformer.state_dict()
+            if encoder is not None:
+                checkpoints.write(target / ENCODER, encoder)
             if learnt.adapter is not None:
                 checkpoints.write(target / ADAPTER, learnt.adapter)
                 _write_json(target / ADAPTER_CONFIG, learnt.adapter_config)

@@ -132,14 +132,14 @@ def _lower_layers(loaded: Loaded, base: Base) -> Base:
     if asked is None:
         return base
     name = "n_layers" if "n_layers" in base.config else "num_hidden_layers"
-    if asked > (count := base.config[name]):
+    if asked > (count := base.config.get(name, 0)):
         raise ProjectError(
             f"{at(loaded, ('train', 'base_layers'))}base_layers is {asked}, the base"
-            f" {base.record.name!r} has {count} layers.",
-            remedy=f"Write at most {count}.",
+            f" {base.record.name!r} names {count} layers in its config.json.",
+            remedy="Write at most that, or leave it out to keep all.",
         )
     config = {**base.config, name: asked}
-    if "layer_types" in config:
+    if config.get("layer_types"):
         config["layer_types"] = config["layer_types"][:asked]
     return replace(base, config=config)
 

@@ -57,15 +57,14 @@ class State:
 
         return max(range(len(self.history)), key=worth)
 
-    @property
-    def idle_epochs(self) -> int:
-        """Return how many epochs have passed since one was better in either respect."""
+    def idle_epochs(self, since: int) -> int:
+        """Return how many epochs behind `since` and behind the last better one have passed."""
         if not self.history:
             return 0
         losses = [scores["log_loss"] for scores in self.history]
         heights = [scores["score"] for scores in self.history]
         last = max(losses.index(min(losses)), heights.index(max(heights)))
-        return self.epoch - last
+        return self.epoch - max(last, since)
 
 
 @dataclass
@@ -108,22 +107,19 @@ class Training:
                 (self.accelerator.process_index, self.accelerator.num_processes),
                 lambda tensor: self.accelerator.reduce(tensor, "sum"),
             )
-            if self.network.frozen and not self.network.remembers:
-                rows, told = self.lesson.train.encoded.features, self.lesson.progress
-                self.network.encode(rows, self.cores, told, remember=True)
             if not self.state.batch:
                 self._tell()  # it was saved, but perhaps not told before the process ended
             # Asked anew after a resume.
-            while self.state.epoch < self.options.epochs and not self._idle():
+            # Patience begins when every layer has its turn.
+            turn = self.network.unfreeze_after or 0
+            while (
+                self.state.epoch < self.options.epochs
+                and self.state.idle_epochs(turn) < self.curriculum.patience
+            ):
                 self._epoch()
         for name, tensor in _live(self.network).items():
             tensor.copy_(self.best[name])
         return self.state
-
-    def _idle(self) -> bool:
-        """Return whether patience ran out; not before every layer has had its turn."""
-        waiting = self.network.frozen and self.network.unfreeze_after is not None
-        return not waiting and self.state.idle_epochs >= self.curriculum.patience
 
     def _tell(self) -> None:
         """Tell whoever searches what the last epoch came to."""
@@ -134,6 +130,9 @@ class Training:
         state, options = self.state, self.options
         batches = self.curriculum.batches(state.epoch)
         self.gradient.parameters = self.network.at_epoch(state.epoch)
+        features = self.lesson.train.encoded.features
+        if self.network.could_remember(features):
+            self.network.encode(features, self.cores, self.lesson.progress, remember=True)
         began, done = time.monotonic(), 0
         total = len(batches) * options.epochs
         known = f" · validation {state.history[-1]['score']:.4f}" if state.history else ""

@@ -182,10 +182,10 @@ class Network(nn.Module):
     def _see(self, layer: nn.Module, given: Any, output: Any) -> None:
         self.thread.seen = output[0] if isinstance(output, tuple) else output
 
-    @property
-    def remembers(self) -> bool:
-        """Return whether the frozen layers' results are kept."""
-        return self._remembered is not None
+    def could_remember(self, features: Sequence[Features]) -> bool:
+        """Return whether there are frozen layers whose results are not kept, but could be."""
+        size = sum(len(row) for row in features) * self.encoder.width * 4
+        return self.frozen > 0 and self._remembered is None and size <= MOST_REMEMBERED_BYTES
 
     def encode(
         self,
@@ -204,8 +204,7 @@ class Network(nn.Module):
             remember: These are the training rows: what the frozen layers give is kept, if there
                 are some and there is room.
         """
-        size = sum(len(row) for row in features) * self.encoder.width * 4
-        remember = remember and self.frozen > 0 and size <= MOST_REMEMBERED_BYTES
+        remember = remember and self.could_remember(features)
         states: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)] * len(features)
 
         def compute(ids: Tensor, mask: Tensor, rows: list[int]) -> Tensor:

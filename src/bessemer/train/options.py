@@ -53,7 +53,7 @@ class SupervisedOptions(LoopOptions):
     token_dropout: Share = Field(
         0.1,
         description="Share of each text's tokens that a step hides behind the base's mask token;"
-        " no token of a base without one.",
+        " none while lower layers are frozen, and none of a base without one.",
     )
     label_smoothing: Share = Field(
         0.1, description="Share of each target that is spread over all labels."

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bessemer.core import digest
-from bessemer.core.errors import OperatorError
+from bessemer.core.errors import OperatorError, ProjectError
 from bessemer.core.progress import Progress, Step
 from bessemer.core.project import Block, Search
 from bessemer.train.methods.base import Learnt, Lesson, Method
@@ -72,7 +72,7 @@ class Trainer(ABC):
 
 
 def attempt(method: Method, lesson: Lesson, options: Block, told: Told) -> Attempt:
-    """Train and return what it came to; a loss that is no number any more is a failure."""
+    """Train and return what it came to; options that do not work are a failure."""
     import optuna
 
     began = time.monotonic()
@@ -90,8 +90,8 @@ def attempt(method: Method, lesson: Lesson, options: Block, told: Told) -> Attem
         score = _score(lesson, learnt)
     except optuna.TrialPruned:
         return Attempt("pruned", time.monotonic() - began)
-    except OperatorError as error:
-        if type(error) is not OperatorError:
+    except (OperatorError, ProjectError) as error:
+        if type(error) not in (OperatorError, ProjectError):
             raise  # a full disk, a missing package: no fault of these options
         return Attempt("failed", time.monotonic() - began, error=error.message)
     return Attempt("finished", time.monotonic() - began, learnt.log_loss, score)

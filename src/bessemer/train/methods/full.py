@@ -16,16 +16,16 @@ class FullOptions(SupervisedOptions):
 
     unfreeze_after: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Epochs in which only train_layers layers are trained; after them all are"
-        " (gradual unfreezing). Without it the lower ones stay as they are.",
+        description="Epochs in which only train_layers layers are trained; after them all layers"
+        " are (gradual unfreezing). Without it the lower ones stay as they are.",
     )
 
 
 class Full(Method):
     """AdamW on all layers, their running average kept, early stopping on validation.
 
-    The lower layers may wait for their turn (Howard & Ruder 2018, in two steps): until then they
-    cost nothing, since what they give is computed once.
+    The lower layers may wait for their turn (Howard & Ruder 2018, in two steps): until then what
+    they give is computed once.
     """
 
     version = 1
