@@ -120,7 +120,12 @@ def clinc() -> Measured:
         for part, pairs in json.loads(path.read_text(encoding="utf-8")).items()
         for text, label in pairs
     ]
-    project = {"data": {"labels": {"out_of_scope": "oos"}}, "train": {"method": "full"}}
+    project = {
+        "data": {"labels": {"out_of_scope": "oos"}},
+        "train": {"method": "full"},
+        # With the default of 0.01 recall is 0.685 and 0.3 points more of what is in scope are lost.
+        "serve": {"refuse": 0.005},
+    }
     told = _run(project, table)
     metrics = told["metrics"]
     return [
