@@ -160,6 +160,53 @@ def test_a_body_that_hides_its_length_is_bounded(shared: Server) -> None:
     assert answer.status_code == 413
 
 
+def test_more_than_can_wait_is_sent_away_and_the_rest_is_answered(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bessemer.serve.dataplane.MOST_WAITING_TOKENS", 800)
+    with running(platform) as server:
+        assert server.predict({"inputs": ["where is my refund"] * 200}).status_code == 413
+        wanted = server.predict({"inputs": ["where is my refund"] * 20}).json()
+        answers: list[httpx.Response] = []
+
+        def ask() -> None:
+            for _ in range(10):
+                answers.append(server.predict({"inputs": ["where is my refund"] * 20}))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert len(answers) == 80
+        assert 0 < len(refused) < 80
+        for answer in answers:
+            if answer in refused:
+                assert answer.json()["error_type"] == "OverloadedError"
+                assert 1 <= int(answer.headers["retry-after-ms"]) < 60_000
+                assert int(answer.headers["retry-after"]) >= 1
+            else:
+                assert answer.json() == wanted
+        told = server.http.get("/metrics").text
+        assert "bessemer_waiting_texts 0.0" in told
+
+
+def test_a_client_that_hangs_up_leaves_the_queue(platform: Platform) -> None:
+    with running(platform) as server:
+        body = {"inputs": ["where is my refund, and when do I get it"] * 1000}
+        with pytest.raises(httpx.ReadTimeout):
+            server.predict(body, timeout=0.3)
+        deadline = time.monotonic() + 5
+        while server.serving.plane.waiting[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        calls.drain(server.platform.home)
+        assert server.predict({"inputs": "refund"}).status_code == 200
+        told = server.http.get("/metrics").text
+        assert 'outcome="RequestError"' in told
+
+
 def test_unknown_routes_and_addresses(shared: Server) -> None:
     answer = shared.predict({"inputs": "a"}, route="smal")
     assert answer.status_code == 404

@@ -14,7 +14,8 @@
     │   ├── MissingExtraError   an optional dependency is not installed
     │   ├── StorageError        the disk is full or refuses
     │   ├── PortTakenError      the address is in use
-    │   └── NotReadyError       not loaded yet, or draining
+    │   ├── NotReadyError       not loaded yet, or draining
+    │   └── OverloadedError     more is asked for than can be computed in time
     ├── IntegrityError          bytes are not what was signed: nobody should go on
     │   ├── CorruptError        a digest does not match
     │   ├── SignatureError      the signature is missing, false or not trusted
@@ -118,6 +119,19 @@ class PortTakenError(OperatorError):
 
 class NotReadyError(OperatorError):
     """Not loaded yet, or draining."""
+
+
+class OverloadedError(OperatorError):
+    """More is asked for than can be computed in time.
+
+    Args:
+        message: What is full.
+        seconds: After which it may be asked again.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message, remedy=f"Ask again in {seconds:.3f} seconds.")
+        self.seconds = seconds
 
 
 class IntegrityError(BessemerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from fastapi import Request
@@ -23,6 +24,7 @@ STATUS: tuple[tuple[type[errors.BessemerError], int], ...] = (
     (errors.TooLargeError, 413),
     (errors.UserError, 400),
     (errors.StorageError, 507),
+    (errors.OverloadedError, 429),
     (errors.OperatorError, 503),
     (errors.BessemerError, 500),
 )
@@ -34,6 +36,9 @@ def answer(error: errors.BessemerError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status == 503:
         headers["Retry-After"] = "1"
+    if isinstance(error, errors.OverloadedError):
+        headers["Retry-After"] = str(math.ceil(error.seconds))
+        headers["retry-after-ms"] = str(math.ceil(error.seconds * 1000))
     return JSONResponse(body(str(error), type(error).__name__), status, headers)
 
 

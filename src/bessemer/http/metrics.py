@@ -36,6 +36,10 @@ class Metrics:
         Gauge("ready", "1 while requests are taken.", **kinds).set_function(
             lambda: float(plane.ready)
         )
+        Gauge("waiting_texts", "Texts that wait for a core.", **kinds).set_function(
+            lambda: plane.waiting[0]
+        )
+        Gauge("waiting_tokens", "Their tokens.", **kinds).set_function(lambda: plane.waiting[1])
         Gauge("routes", "Routes that can serve.", **kinds).set_function(
             lambda: len(plane.routing.served)
         )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bessemer.http.bodies import headers, parse
+from bessemer.http.bodies import headers, parse, unless_gone
 from bessemer.http.metrics import Metrics
 from bessemer.serve.dataplane import DataPlane
 
@@ -48,7 +48,8 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
             given = body.parameters
             asked = body.top_k is not None or "top_k" in given.model_fields_set
             top_k = (body.top_k or given.top_k or 0) if asked else None
-            answer = await plane.predict(route, request.state.key, texts, top_k)
+            coming = plane.predict(route, request.state.key, texts, top_k)
+            answer = await unless_gone(request, coming)
         metrics.texts.labels(route).inc(len(texts))
         result: list[Any] = answer.predictions
         if isinstance(body.inputs, str):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bessemer.core.errors import RequestError
 from bessemer.core.version import VERSION
-from bessemer.http.bodies import headers, parse
+from bessemer.http.bodies import headers, parse, unless_gone
 from bessemer.http.metrics import Metrics
 from bessemer.serve.dataplane import Answer, DataPlane
 
@@ -92,7 +92,8 @@ def _models(router: APIRouter, plane: DataPlane, metrics: Metrics) -> None:
             texts = _texts(body)
             # Before anything is computed; the answer may be another release's by then.
             _wanted(body, plane.routing.route(model).resident.task.describe())
-            answer = await plane.predict(model, request.state.key, texts, None, tensors=True)
+            coming = plane.predict(model, request.state.key, texts, None, tensors=True)
+            answer = await unless_gone(request, coming)
         metrics.texts.labels(model).inc(len(texts))
         told = _answered(model, body, answer, len(texts))
         return JSONResponse(told, headers=headers(answer))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,19 @@ from bessemer.billing.keys import authenticate
 from bessemer.core.clock import Clock
 from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
+from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident
 from bessemer.serve.routing import Routing, Served
-from bessemer.tasks.base import Task
+from bessemer.serve.scheduler import Scheduler
+from bessemer.serve.workers import Workers
+from bessemer.tasks.base import Encoded, Logits, Task
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
+#: Tokens that may wait for an engine thread.
+MOST_WAITING_TOKENS = 262_144
+#: Fewer are tokenised at once, which takes less than handing them to a thread.
+FEW_TEXTS, FEW_CHARACTERS = 8, 4_000
 #: Seconds between attempts to load what could not be loaded.
 HEAL_SECONDS = 5.0
 
@@ -42,6 +50,20 @@ class Answer:
     tensors: dict[str, list[Any]]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One request on its way."""
+
+    served: Served
+    route: str
+    key: str
+    texts: list[str]
+    top_k: int | None
+    tensors: bool
+    #: By the performance counter, before the texts are tokenised.
+    began: float
+
+
 class DataPlane:
     """Loaded releases behind routes. Service builds it and hands in what it may not reach for.
 
@@ -50,7 +72,7 @@ class DataPlane:
         load: Returns a bundle that was verified, in memory.
         record: Writes a call down; the answer leaves after it returns.
         clock: The time of day.
-        threads: How many requests compute at the same time.
+        threads: How many texts are computed at the same time.
     """
 
     def __init__(
@@ -66,7 +88,10 @@ class DataPlane:
         self._load = load
         self._record = record
         self._clock = clock
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
+        # The engine computes rows one by one, so that a batch would only keep rows from a core.
+        scheduler = Scheduler(LengthWindow(tokens=1), most_tokens=MOST_WAITING_TOKENS)
+        self._workers = Workers(scheduler, threads)
+        self._tokenising = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
         self._routing = Routing()
         self._draining = False
         #: When the routes were last loaded, by the monotonic clock.
@@ -128,7 +153,13 @@ class DataPlane:
     def close(self) -> None:
         """Wait for the requests in hand and stop the engine threads."""
         self.drain()
-        self._pool.shutdown(wait=True)
+        self._tokenising.shutdown(wait=True)
+        self._workers.close()
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Return how many texts wait, and their tokens."""
+        return self._workers.waiting
 
     def authenticate(self, authorization: str | None) -> tuple[str, KeyState]:
         """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
@@ -156,6 +187,7 @@ class DataPlane:
             NotReadyError: The server is loading or draining.
             UnknownNameError: There is no such route.
             TooLargeError: There are too many texts.
+            OverloadedError: Too much waits already.
             RequestError: A text is not Unicode.
             StorageError: The journal could not be written; no answer leaves.
         """
@@ -169,42 +201,49 @@ class DataPlane:
         for number, text in enumerate(texts):
             if not text.isascii():
                 _check_unicode(number, text)
-        loop = asyncio.get_running_loop()
-        work = (served, route, key, list(texts), top_k, tensors)
-        return await loop.run_in_executor(self._pool, self._compute, *work)
-
-    def _compute(
-        self,
-        served: Served,
-        route: str,
-        key: str,
-        texts: list[str],
-        top_k: int | None,
-        tensors: bool,
-    ) -> Answer:
-        began = time.perf_counter()
+        self._workers.admit(key)
+        asked = _Asked(served, route, key, list(texts), top_k, tensors, time.perf_counter())
         resident = served.resident
-        encoded = resident.encode(texts)
-        logits = resident.engine.run(encoded.features)
-        predictions = resident.decode(encoded, logits, top_k)
-        answered = predictions if top_k is None else resident.decode(encoded, logits, None)
+        if 0 < len(texts) <= FEW_TEXTS and sum(map(len, texts)) <= FEW_CHARACTERS:
+            encoded = resident.encode(texts)
+        else:
+            loop = asyncio.get_running_loop()
+            encoded = await loop.run_in_executor(self._tokenising, resident.encode, texts)
+            if not texts:
+                return await loop.run_in_executor(
+                    self._tokenising, self._answer, asked, encoded, []
+                )
+        future = self._workers.submit(
+            resident.engine,
+            encoded.features,
+            partial(self._answer, asked, encoded),
+            lane=served.release,
+            tenant=key,
+        )
+        return await asyncio.wrap_future(future)
+
+    def _answer(self, asked: _Asked, encoded: Encoded, logits: list[Logits]) -> Answer:
+        """Return the answer to a request, which is in the journal by then."""
+        resident = asked.served.resident
+        predictions = resident.decode(encoded, logits, asked.top_k)
+        answered = predictions if asked.top_k is None else resident.decode(encoded, logits, None)
         told = [resident.task.brief(row) for row in answered]
+        calibration = resident.contents.calibration
+        flat = resident.task.tensors(encoded, logits, calibration) if asked.tensors else {}
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
-            route=route,
-            release=served.release,
-            key=key,
-            texts=len(texts),
+            route=asked.route,
+            release=asked.served.release,
+            key=asked.key,
+            texts=len(asked.texts),
             tokens=sum(map(len, encoded.features)),
             labels=tuple(label for label, _ in told),
             scores=tuple(score for _, score in told),
-            milliseconds=round((time.perf_counter() - began) * 1000, 3),
+            milliseconds=round((time.perf_counter() - asked.began) * 1000, 3),
         )
-        calibration = resident.contents.calibration
-        flat = resident.task.tensors(encoded, logits, calibration) if tensors else {}
         self._record(call)
-        return Answer(call.id, served.release, resident.task, predictions, flat)
+        return Answer(call.id, asked.served.release, resident.task, predictions, flat)
 
 
 def _check_unicode(number: int, text: str) -> None:

@@ -1,0 +1,192 @@
+"""Engine threads: they compute what the scheduler gives them, and finish requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
+
+from bessemer.core.errors import NotReadyError
+from bessemer.engines.base import Engine
+from bessemer.serve.scheduler import Scheduler
+from bessemer.serve.waiting import Row
+from bessemer.tasks.base import Features, Logits
+
+Answered = TypeVar("Answered")
+#: Stands for the failure of rows that nobody waits for any more.
+_GONE = RuntimeError("cancelled")
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request at work."""
+
+    engine: Engine
+    features: Sequence[Features]
+    finish: Callable[[list[Logits]], Any]
+    #: Of rows that are neither computed nor dropped.
+    left: int
+    logits: list[Logits | None] = field(init=False)
+    future: Future[Any] = field(default_factory=Future)
+
+    def __post_init__(self) -> None:
+        self.logits = [None] * len(self.features)
+
+
+class Workers:
+    """As many threads as may compute at the same time; each computes one batch after the other.
+
+    Args:
+        scheduler: Nobody else may touch it.
+        threads: One a core; an engine's call uses no more than the thread that makes it.
+    """
+
+    def __init__(self, scheduler: Scheduler, threads: int) -> None:
+        self._scheduler = scheduler
+        self._changed = threading.Condition()
+        self._jobs: dict[int, _Job] = {}
+        self._numbers = count()
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Return how many rows wait, and their tokens."""
+        with self._changed:
+            return self._scheduler.waiting_rows, self._scheduler.waiting_tokens
+
+    def admit(self, tenant: str) -> None:
+        """Raise `OverloadedError` if a tenant could not bring a single token now."""
+        with self._changed:
+            self._scheduler.admit(tenant, 1)
+
+    def submit(
+        self,
+        engine: Engine,
+        features: Sequence[Features],
+        finish: Callable[[list[Logits]], Answered],
+        *,
+        lane: str,
+        tenant: str,
+    ) -> Future[Answered]:
+        """Let a request's rows be computed when it is their turn.
+
+        Args:
+            engine: Computes them.
+            features: Token ids of each row; one row at least.
+            finish: Makes the answer of all logits, in an engine thread.
+            lane: Rows of one lane may be computed together.
+            tenant: Whose they are.
+
+        Returns:
+            The answer to come. Cancelled, it takes its waiting rows out of the queue.
+
+        Raises:
+            NotReadyError: The threads are ending.
+            TooLargeError: They are too many at any time.
+            OverloadedError: They are too many now.
+        """
+        job = _Job(engine, features, finish, len(features))
+        number, now = next(self._numbers), time.monotonic()
+        rows = [Row(number, n, len(row), lane, tenant, now) for n, row in enumerate(features)]
+        with self._changed:
+            if self._closing:
+                raise NotReadyError("The server has stopped.", remedy="Start it again.")
+            self._scheduler.submit(rows)
+            self._jobs[number] = job
+            self._changed.notify(len(rows))
+        job.future.add_done_callback(partial(self._drop, number))
+        return job.future
+
+    def close(self) -> None:
+        """Compute what waits, then end the threads."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while rows := self._take():
+            began = time.perf_counter()
+            failed = self._compute(rows)
+            seconds = time.perf_counter() - began
+            ended = []
+            with self._changed:
+                if not failed:
+                    self._scheduler.done(rows, seconds, len(self._threads))
+                for row in rows:
+                    job = self._jobs.get(row.request)
+                    if job is None:
+                        continue  # it was cancelled, or another of its rows has failed
+                    job.left -= 1
+                    if row.request in failed:
+                        self._scheduler.cancel(row.request)
+                    if row.request in failed or not job.left:
+                        ended.append((self._jobs.pop(row.request), failed.get(row.request)))
+            for job, error in ended:
+                _settle(job.future, partial(_answer, job, error))
+
+    def _take(self) -> list[Row]:
+        """Return the next batch; none when the threads are to end."""
+        with self._changed:
+            while True:
+                if rows := self._scheduler.take(time.monotonic()):
+                    return rows
+                if self._closing and not self._scheduler.waiting_rows:
+                    return []
+                wakes = self._scheduler.wakes_at() - time.monotonic()
+                self._changed.wait(max(wakes, 0.0) if wakes < threading.TIMEOUT_MAX else None)
+
+    def _compute(self, rows: list[Row]) -> dict[int, Exception]:
+        """Compute a batch, put the logits in their places, and return what failed by request."""
+        with self._changed:
+            known = [(self._jobs.get(row.request), row) for row in rows]
+        alive = [(job, row) for job, row in known if job is not None]
+        if not alive:
+            return {rows[0].request: _GONE}
+        try:
+            found = alive[0][0].engine.run([job.features[row.place] for job, row in alive])
+            for (job, row), logits in zip(alive, found, strict=True):
+                job.logits[row.place] = logits
+        except Exception as error:  # whatever it is, the caller must hear of it, and no other
+            if len(alive) == 1:
+                return {alive[0][1].request: error}
+            failed: dict[int, Exception] = {}
+            for _, row in alive:
+                failed |= self._compute([row])
+            return failed
+        return {}
+
+    def _drop(self, number: int, future: Future[Any]) -> None:
+        if not future.cancelled():
+            return
+        with self._changed:
+            self._jobs.pop(number, None)
+            self._scheduler.cancel(number)
+
+
+def _answer(job: _Job, error: Exception | None) -> Any:
+    if error is not None:
+        raise error
+    return job.finish([logits for logits in job.logits if logits is not None])
+
+
+def _settle(future: Future[Any], make: Callable[[], Any]) -> None:
+    """Give a future what `make` returns or raises, unless it was cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(make())
+    except BaseException as error:
+        future.set_exception(error)
