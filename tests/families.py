@@ -97,12 +97,13 @@ def tiny_base(folder: Path) -> Path:
     return _written(folder, lambda: BertModel(BertConfig(**TINY), add_pooling_layer=False))
 
 
-def tiny_decoder(folder: Path) -> Path:
-    """Write a Gemma 3 of two layers with random weights and a real tokeniser."""
+def tiny_decoder(folder: Path, layers: int = 2) -> Path:
+    """Write a Gemma 3 with random weights and a real tokeniser."""
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
     own = {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 8}
-    return _written(folder, lambda: Gemma3TextModel(Gemma3TextConfig(**TINY, **own)))
+    config = {**TINY, **own, "num_hidden_layers": layers}
+    return _written(folder, lambda: Gemma3TextModel(Gemma3TextConfig(**config)))
 
 
 def _written(folder: Path, build: Callable[[], PreTrainedModel]) -> Path:

@@ -23,7 +23,8 @@ def test_the_chinese_reviews_are_in_order(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", [*arguments, "--to", str(place / "reviews.csv")])
     runpy.run_path(str(place / "make_table.py"), run_name="__main__")
     text = (place / "bessemer.yaml").read_text(encoding="utf-8")
-    changed = text.replace("base: gemma3-270m", f"base: {tiny_decoder(tmp_path / 'decoder')}")
+    base = tiny_decoder(tmp_path / "decoder", layers=8)
+    changed = text.replace("base: gemma3-270m", f"base: {base}")
     assert changed != text
     (place / "bessemer.yaml").write_text(changed, encoding="utf-8")
     platform = Platform.open(tmp_path / "home")
