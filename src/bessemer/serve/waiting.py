@@ -48,8 +48,8 @@ class Waiting:
 
     Turns follow the virtual token counter of Sheng et al. (2024, "Fairness in Serving Large
     Language Models"): the waiting tenant for whom the fewest tokens were computed is next, and
-    one that was idle begins at the level of those who wait, so that nobody saves up. Nobody
-    starves either: who is not served comes ever nearer to its turn, and its oldest row is first.
+    one that was idle begins at the level of those who wait, so that nobody saves up. A tenant
+    that is not served comes ever nearer to its turn, and its oldest row is first.
 
     Rows that left stay in the queues behind an older one that waits, until that one leaves.
     """
