@@ -134,6 +134,10 @@ class OverloadedError(OperatorError):
         self.seconds = seconds
 
 
+class DeadlineError(OperatorError):
+    """The answer was not there when it was still wanted."""
+
+
 class IntegrityError(BessemerError):
     """Bytes are not what was signed."""
 

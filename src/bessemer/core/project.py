@@ -189,8 +189,10 @@ Condition = dict[str, Any]
 class Serve(Block):
     """What is served, and where."""
 
-    engine: Literal["onnx-int8", "onnx-fp32"] = Field(
-        "onnx-int8", description="int8 falls back to fp32 when it loses more than max_loss."
+    engine: Literal["onnx-int8", "onnx-fp32", "torch"] = Field(
+        "onnx-int8",
+        description="int8 falls back to fp32 when it loses more than max_loss; torch is for bases"
+        " that cannot be exported, and needs the extra `train` where it serves.",
     )
     max_loss: float = Field(
         0.003, ge=0, lt=1, description="Validation accuracy that int8 may lose against fp32."

@@ -10,7 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from bessemer.core.errors import RequestError
-from bessemer.serve.dataplane import Answer
+from bessemer.serve.answers import Answer
 
 #: Most answers are there sooner; for the others it is worth asking whether someone waits.
 PATIENCE_SECONDS = 0.1

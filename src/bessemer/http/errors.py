@@ -25,6 +25,7 @@ STATUS: tuple[tuple[type[errors.BessemerError], int], ...] = (
     (errors.UserError, 400),
     (errors.StorageError, 507),
     (errors.OverloadedError, 429),
+    (errors.DeadlineError, 504),
     (errors.OperatorError, 503),
     (errors.BessemerError, 500),
 )

@@ -12,7 +12,8 @@ from bessemer.core.errors import RequestError
 from bessemer.core.version import VERSION
 from bessemer.http.bodies import headers, parse, unless_gone
 from bessemer.http.metrics import Metrics
-from bessemer.serve.dataplane import Answer, DataPlane
+from bessemer.serve.answers import Answer
+from bessemer.serve.dataplane import DataPlane
 
 
 class InputTensor(BaseModel):
