@@ -58,7 +58,8 @@ def test_a_release_is_whole_and_tells_all(platform: Platform) -> None:
     place = bundle(platform)
     names = {path.name for path in place.iterdir()}
     assert names == {
-        "bundle.json", "model.onnx", "model.weights", "encoder.safetensors", "head.safetensors", "config.json",
+        "bundle.json", "model.onnx", "model.weights", "encoder.safetensors", "head.safetensors",
+        "config.json",
         "tokenizer.json", "report.json", "verdict.json", "project.json", "README.md",
         "reloaded.json", "manifest.json", "statement.json",
     }  # fmt: skip
