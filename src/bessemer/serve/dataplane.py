@@ -19,7 +19,7 @@ from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident
-from bessemer.serve.routing import Routing, Served
+from bessemer.serve.routing import Routing, Served, bundles
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.workers import Workers
 from bessemer.tasks.base import Encoded, Logits, Task
@@ -55,7 +55,6 @@ class _Asked:
     """One request on its way."""
 
     served: Served
-    route: str
     key: str
     texts: list[str]
     top_k: int | None
@@ -116,9 +115,10 @@ class DataPlane:
     def refresh(self) -> bool:
         """Follow the newest snapshot; return whether anything changed.
 
-        New releases are loaded before the view is replaced, so a route is never without one.
-        A release that cannot be loaded leaves its route with what it served before, if that
-        is in memory, else broken.
+        What is in memory is followed at once: revoked keys, aliases, rollbacks. New releases
+        are loaded before they are served, so a route is never without one. A release that
+        cannot be loaded leaves its route with what it served before, if that is in memory,
+        else broken.
         """
         snapshot = self._snapshot()
         now = time.monotonic()
@@ -126,24 +126,19 @@ class DataPlane:
         if snapshot is None or (snapshot.version == self._routing.version and not heal):
             return False
         self._tried = now
-        # A revoked key must not live on while a release is loaded.
-        if self._routing.version >= 0:
-            self._routing = replace(self._routing, keys=snapshot.keys)
-        loaded = {served.release: served for served in self._routing.served.values()}
-        served: dict[str, Served] = {}
-        broken: dict[str, str] = {}
-        for route, state in snapshot.routes.items():
+        before = self._routing
+        loaded = before.residents
+        failed: dict[str, str] = {}
+        self._routing = replace(before.following(snapshot, loaded, failed), version=before.version)
+        for release, bundle in bundles(snapshot).items():
+            if release in loaded:
+                continue
             try:
-                if state.release not in loaded:
-                    resident = self._load(Path(state.bundle))
-                    loaded[state.release] = Served(state.release, resident)
-                served[route] = loaded[state.release]
+                loaded[release] = self._load(Path(bundle))
             except Exception as error:  # one bad bundle must stop neither the others nor the keys
-                _log.error("route %s: %s could not be loaded: %s", route, state.release, error)
-                broken[route] = str(error)
-                if route in self._routing.served:
-                    served[route] = self._routing.served[route]
-        self._routing = Routing(snapshot.version, served, broken, snapshot.keys)
+                _log.error("%s could not be loaded: %s", release, error)
+                failed[release] = f"{release} could not be loaded: {error}"
+        self._routing = self._routing.following(snapshot, loaded, failed)
         return True
 
     def drain(self) -> None:
@@ -173,18 +168,21 @@ class DataPlane:
         top_k: int | None,
         *,
         tensors: bool = False,
+        sticky: str | None = None,
     ) -> Answer:
         """Return the answer to one request after it was written to the journal.
 
         Args:
-            route: As in the address.
+            route: As in the address; an alias is one too.
             key: Id of the caller's key.
             texts: Up to `MOST_TEXTS`.
             top_k: Predictions for each text; 0 for all, None for the answer alone.
             tensors: Whether the answer is wanted as tensors, too.
+            sticky: What tells the caller from others where a canary takes a share; by default
+                the key.
 
         Raises:
-            NotReadyError: The server is loading or draining.
+            NotReadyError: The server or the route is loading, draining or unloaded.
             UnknownNameError: There is no such route.
             TooLargeError: There are too many texts.
             OverloadedError: Too much waits already.
@@ -192,7 +190,7 @@ class DataPlane:
             StorageError: The journal could not be written; no answer leaves.
         """
         self.check_ready()
-        served = self._routing.route(route)
+        served = self._routing.route(route, sticky or key)
         if len(texts) > MOST_TEXTS:
             raise TooLargeError(
                 f"The request holds {len(texts)} texts.",
@@ -202,7 +200,7 @@ class DataPlane:
             if not text.isascii():
                 _check_unicode(number, text)
         self._workers.admit(key)
-        asked = _Asked(served, route, key, list(texts), top_k, tensors, time.perf_counter())
+        asked = _Asked(served, key, list(texts), top_k, tensors, time.perf_counter())
         resident = served.resident
         if 0 < len(texts) <= FEW_TEXTS and sum(map(len, texts)) <= FEW_CHARACTERS:
             encoded = resident.encode(texts)
@@ -233,7 +231,7 @@ class DataPlane:
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
-            route=asked.route,
+            route=asked.served.route,
             release=asked.served.release,
             key=asked.key,
             texts=len(asked.texts),
