@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, print_json, show
+from bessemer.cli.options import (
+    HomeOption,
+    JsonOption,
+    VerboseOption,
+    platform,
+    print_json,
+    show_deployed,
+)
 from bessemer.core.errors import needs
 from bessemer.core.records import NewKey
 
@@ -21,13 +28,16 @@ def deploy(
         str, typer.Argument(help="As support-intents@3, or a project's name for its newest.")
     ],
     route: Annotated[str | None, typer.Option(help="Else the project's name.")] = None,
+    canary: Annotated[
+        float | None,
+        typer.Option(help="Share of the callers who get it, as 0.1; others keep what is live."),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Let a route serve a release; servers follow within a second."""
-    done = platform(home).deploy(release, route)
-    show(done, as_json, lambda: typer.echo(f"route {done.route} serves {done.release}"))
+    show_deployed(platform(home).deploy(release, route, canary), as_json)
 
 
 @app.command()

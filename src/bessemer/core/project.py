@@ -203,6 +203,11 @@ class Serve(Block):
         " labels; sets the threshold. Without it 0.01, if data.labels.out_of_scope is set.",
     )
     route: Slug | None = Field(None, description="Name in the address; else the project's name.")
+    canary: Share | None = Field(
+        None,
+        description="Share of the callers who get a new release until it is promoted, when another"
+        " one is live; without it the new one is live at once.",
+    )
 
 
 class Project(Block):
@@ -230,3 +235,7 @@ class Project(Block):
     def route(self) -> str:
         """Return the route that releases are deployed to."""
         return self.serve.route or self.name
+
+    def released(self) -> dict[str, Any]:
+        """Return what makes a release another one: all but how it is brought to callers."""
+        return self.model_dump(mode="json", exclude={"serve": {"canary"}})

@@ -23,7 +23,7 @@ from bessemer.engines.base import States
 from bessemer.serve.answers import Answer, Embedded, LoadedBase, Timings
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Base, Resident
-from bessemer.serve.routing import Routing, Served
+from bessemer.serve.routing import Routing, Served, bundles
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.workers import Workers
 from bessemer.tasks.base import Encoded, Features
@@ -48,7 +48,6 @@ class _Asked:
     """One request on its way."""
 
     served: Served
-    route: str
     key: str
     #: By the performance counter, before the texts are tokenised.
     began: float
@@ -105,9 +104,10 @@ class DataPlane:
     def refresh(self) -> bool:
         """Follow the newest snapshot; return whether anything changed.
 
-        New releases are loaded before the view is replaced, so a route is never without one.
-        A release that cannot be loaded leaves its route with what it served before, if that
-        is in memory, else broken.
+        What is in memory is followed at once: revoked keys, aliases, rollbacks. New releases
+        are loaded before they are served, so a route is never without one. A release that
+        cannot be loaded leaves its route with what it served before, if that is in memory,
+        else broken.
         """
         snapshot = self._snapshot()
         now = time.monotonic()
@@ -115,24 +115,19 @@ class DataPlane:
         if snapshot is None or (snapshot.version == self._routing.version and not heal):
             return False
         self._tried = now
-        # A revoked key must not live on while a release is loaded.
-        if self._routing.version >= 0:
-            self._routing = replace(self._routing, keys=snapshot.keys)
-        loaded = {served.release: served for served in self._routing.served.values()}
-        served: dict[str, Served] = {}
-        broken: dict[str, str] = {}
-        for route, state in snapshot.routes.items():
+        before = self._routing
+        loaded = before.residents
+        failed: dict[str, str] = {}
+        self._routing = replace(before.following(snapshot, loaded, failed), version=before.version)
+        for release, bundle in bundles(snapshot).items():
+            if release in loaded:
+                continue
             try:
-                if state.release not in loaded:
-                    resident = self._load(Path(state.bundle))
-                    loaded[state.release] = Served(state.release, resident)
-                served[route] = loaded[state.release]
+                loaded[release] = self._load(Path(bundle))
             except Exception as error:  # one bad bundle must stop neither the others nor the keys
-                _log.error("route %s: %s could not be loaded: %s", route, state.release, error)
-                broken[route] = str(error)
-                if route in self._routing.served:
-                    served[route] = self._routing.served[route]
-        self._routing = Routing(snapshot.version, served, broken, snapshot.keys)
+                _log.error("%s could not be loaded: %s", release, error)
+                failed[release] = f"{release} could not be loaded: {error}"
+        self._routing = self._routing.following(snapshot, loaded, failed)
         return True
 
     def drain(self) -> None:
@@ -152,9 +147,8 @@ class DataPlane:
 
     def loaded(self) -> list[LoadedBase]:
         """Return the bases in memory, and how many releases add what to each."""
-        residents = {served.release: served.resident for served in self._routing.served.values()}
         bases: dict[Base, list[Resident]] = {}
-        for resident in residents.values():
+        for resident in self._routing.residents.values():
             bases.setdefault(resident.base, []).append(resident)
         return [
             LoadedBase(
@@ -179,20 +173,23 @@ class DataPlane:
         top_k: int | None,
         *,
         tensors: bool = False,
+        sticky: str | None = None,
         deadline: float | None = None,
     ) -> Answer:
         """Return the answer to one request after it was written to the journal.
 
         Args:
-            route: As in the address.
+            route: As in the address; an alias is one too.
             key: Id of the caller's key.
             texts: Up to `MOST_TEXTS`.
             top_k: Predictions for each text; 0 for all, None for the answer alone.
             tensors: Whether the answer is wanted as tensors, too.
+            sticky: What tells the caller from others where a canary takes a share; by default
+                the key.
             deadline: Seconds after which nobody wants the answer any more.
 
         Raises:
-            NotReadyError: The server is loading or draining.
+            NotReadyError: The server or the route is loading, draining or unloaded.
             UnknownNameError: There is no such route.
             TooLargeError: There are too many texts.
             OverloadedError: Too much waits already.
@@ -200,7 +197,7 @@ class DataPlane:
             RequestError: A text is not Unicode.
             StorageError: The journal could not be written; no answer leaves.
         """
-        asked = self._asked(route, key, len(texts))
+        asked = self._asked(route, key, sticky, len(texts))
         encoded = await self._encode(asked, texts)
         finish = partial(self._answer, asked, encoded, top_k, tensors)
         return await self._computed(asked, encoded.features, finish, deadline)
@@ -211,6 +208,7 @@ class DataPlane:
         key: str,
         inputs: Sequence[str] | Sequence[Sequence[int]],
         *,
+        sticky: str | None = None,
         deadline: float | None = None,
     ) -> Embedded:
         """Return the vectors that a route's head reads, after the call was written down.
@@ -219,13 +217,14 @@ class DataPlane:
             route: As in the address.
             key: Id of the caller's key.
             inputs: Up to `MOST_TEXTS` texts, or their token ids as they are.
+            sticky: See `predict`.
             deadline: Seconds after which nobody wants the answer any more.
 
         Raises:
             RequestError: The route's texts have no one vector, or a token id does not exist.
             BessemerError: See `predict`.
         """
-        asked = self._asked(route, key, len(inputs))
+        asked = self._asked(route, key, sticky, len(inputs))
         resident = asked.served.resident
         if not resident.task.pooled:
             raise RequestError(
@@ -240,17 +239,17 @@ class DataPlane:
         finish = partial(self._embedded, asked, features)
         return await self._computed(asked, features, finish, deadline)
 
-    def _asked(self, route: str, key: str, count: int) -> _Asked:
+    def _asked(self, route: str, key: str, sticky: str | None, count: int) -> _Asked:
         """Return a request that may come in."""
         self.check_ready()
-        served = self._routing.route(route)
+        served = self._routing.route(route, sticky or key)
         if count > MOST_TEXTS:
             raise TooLargeError(
                 f"The request holds {count} texts.",
                 remedy=f"Send at most {MOST_TEXTS} in one request.",
             )
         self._workers.admit(key)
-        return _Asked(served, route, key, time.perf_counter())
+        return _Asked(served, key, time.perf_counter())
 
     async def _encode(self, asked: _Asked, texts: Sequence[str]) -> Encoded:
         for number, text in enumerate(texts):
@@ -327,7 +326,7 @@ class DataPlane:
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
-            route=asked.route,
+            route=asked.served.route,
             release=asked.served.release,
             key=asked.key,
             texts=len(features),

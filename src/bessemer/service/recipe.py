@@ -238,7 +238,7 @@ def _keys(
     add("export", weights=keys["train"], part=parts["engine"], serve=serve)
     settings = project.evaluate.model_dump(mode="json")
     add("evaluate", model=keys["export"], settings=settings, seed=project.seed)
-    add("release", report=keys["evaluate"], project=project.model_dump(mode="json"))
+    add("release", report=keys["evaluate"], project=project.released())
     return keys
 
 

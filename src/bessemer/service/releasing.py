@@ -97,7 +97,7 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         CONFIG: plan.base.config,
         "report.json": report.model_dump(mode="json"),
         VERDICT: verdict.model_dump(mode="json"),
-        PROJECT: project.model_dump(mode="json"),
+        PROJECT: project.released(),
     }
     for name, value in documents.items():
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
