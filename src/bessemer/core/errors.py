@@ -15,7 +15,8 @@
     │   ├── StorageError        the disk is full or refuses
     │   ├── PortTakenError      the address is in use
     │   ├── NotReadyError       not loaded yet, or draining
-    │   └── OverloadedError     more is asked for than can be computed in time
+    │   ├── OverloadedError     more is asked for than can be computed in time
+    │   └── DeadlineError       the caller's time has passed
     ├── IntegrityError          bytes are not what was signed: nobody should go on
     │   ├── CorruptError        a digest does not match
     │   ├── SignatureError      the signature is missing, false or not trusted
@@ -132,6 +133,10 @@ class OverloadedError(OperatorError):
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message, remedy=f"Ask again in {seconds:.3f} seconds.")
         self.seconds = seconds
+
+
+class DeadlineError(OperatorError):
+    """The caller's time has passed before the answer was there."""
 
 
 class IntegrityError(BessemerError):

@@ -13,9 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bessemer.billing.keys import authenticate
 from bessemer.core.clock import Clock
-from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
+from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident
@@ -37,6 +40,26 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Timings:
+    """Seconds that parts of a request took."""
+
+    tokenising: float
+    queue: float
+    computing: float
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One unit vector a text."""
+
+    call: str
+    release: str
+    vectors: list[NDArray[np.float32]]
+    tokens: int
+    timings: Timings
+
+
+@dataclass(frozen=True)
 class Answer:
     """What one request is answered with."""
 
@@ -48,6 +71,8 @@ class Answer:
     predictions: list[list[dict[str, Any]]]
     #: The same as flat tensors by name, where they were asked for.
     tensors: dict[str, list[Any]]
+    tokens: int
+    timings: Timings
 
 
 @dataclass(frozen=True)
@@ -173,6 +198,7 @@ class DataPlane:
         top_k: int | None,
         *,
         tensors: bool = False,
+        deadline: float | None = None,
     ) -> Answer:
         """Return the answer to one request after it was written to the journal.
 
@@ -220,7 +246,38 @@ class DataPlane:
             lane=served.release,
             tenant=key,
         )
-        return await asyncio.wrap_future(future)
+        try:
+            async with asyncio.timeout(deadline):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise DeadlineError("The time is over.") from None
+
+    async def embed(
+        self,
+        route: str,
+        key: str,
+        inputs: Sequence[str] | Sequence[Sequence[int]],
+        *,
+        deadline: float | None = None,
+    ) -> Embedded:
+        """Return made-up vectors."""
+        self.check_ready()
+        resident = self._routing.route(route).resident
+        if not resident.task.pooled:
+            raise RequestError(f"The route {route!r} has a vector for each token.")
+        for each in inputs:
+            if not isinstance(each, str) and not (each and all(0 <= t < 30522 for t in each)):
+                raise RequestError("There is no such token.")
+        texts = [each if isinstance(each, str) else "ids" for each in inputs]
+        answer = await self.predict(route, key, texts, 0, deadline=deadline)
+        rows = resident.encode(texts).features
+        ids = [each for each in inputs if not isinstance(each, str)]
+        vectors = []
+        for row in ids or rows:
+            vector = np.cos(np.arange(1.0, 25.0) * float(sum(row))).astype(np.float32)
+            vectors.append(vector / np.linalg.norm(vector))
+        tokens = sum(map(len, ids or rows))
+        return Embedded(answer.call, answer.release, vectors, tokens, answer.timings)
 
     def _answer(self, asked: _Asked, encoded: Encoded, logits: list[Logits]) -> Answer:
         """Return the answer to a request, which is in the journal by then."""
@@ -243,7 +300,9 @@ class DataPlane:
             milliseconds=round((time.perf_counter() - asked.began) * 1000, 3),
         )
         self._record(call)
-        return Answer(call.id, asked.served.release, resident.task, predictions, flat)
+        timings = Timings(0.001, 0.0, call.milliseconds / 1000)
+        release, task = asked.served.release, resident.task
+        return Answer(call.id, release, task, predictions, flat, call.tokens, timings)
 
 
 def _check_unicode(number: int, text: str) -> None:

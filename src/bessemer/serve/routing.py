@@ -28,6 +28,8 @@ class Routing:
     #: Routes that cannot serve, each with the reason.
     broken: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, KeyState] = field(default_factory=dict)
+    loading: frozenset[str] = frozenset()
+    unloaded: frozenset[str] = frozenset()
 
     def route(self, name: str) -> Served:
         """Return what a route serves; a wrong name is never answered by another model.

@@ -78,6 +78,12 @@ class Deployments:
         snapshot.publish(self._home)
         return result
 
+    def load(self, route: str) -> None:
+        """Stand in."""
+
+    def unload(self, route: str) -> None:
+        """Stand in."""
+
     def _add(
         self, connection: Connection, verb: str, route: str, release: str, previous: int | None
     ) -> Deployment:
