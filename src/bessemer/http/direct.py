@@ -19,8 +19,8 @@ NAMES = ("predict", "v2.infer", "v2.version_infer", "v1.embeddings", "embed")
 class Direct:
     """Calls these routes' endpoints with nothing in between, and counts what fails.
 
-    They need none of the framework's middlewares and dependencies, which would take more of
-    the processor than everything else that is done for a request outside model and tokeniser.
+    They need none of the framework's middlewares, dependencies and stacks of contexts, whose
+    work for each request is work of the one thread that all requests pass.
 
     Args:
         app: Answers everything else.
