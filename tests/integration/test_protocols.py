@@ -20,7 +20,7 @@ import numpy as np
 import openai
 import pytest
 import tritonclient.http as triton
-from huggingface_hub import InferenceClient
+from huggingface_hub import InferenceClient, close_session
 from huggingface_hub.errors import HfHubHTTPError
 from tests.conftest import small_rows
 from tests.server import Server
@@ -33,6 +33,18 @@ TEXTS = ["two payments were taken", "退款在哪里 🙃", "", "a\x00b", "مر�
 LONG = ["where is my refund, and when do I get it"] * 1000
 INFER = "/v2/models/small/infer"
 TIMES = ("x-tokenization-time", "x-queue-time", "x-inference-time", "x-total-time")
+
+
+OPENED: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close the clients' connections; one that is left open is a warning at some later time."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+    close_session()
 
 
 @pytest.fixture
@@ -58,7 +70,8 @@ class Triton(triton.InferenceServerClient):
 
 def as_openai(server: Server, **options: Any) -> openai.OpenAI:
     options = {"api_key": server.caller, "max_retries": 0, **options}
-    return openai.OpenAI(base_url=f"{server.url}/v1", **options)
+    OPENED.append(openai.OpenAI(base_url=f"{server.url}/v1", **options))
+    return OPENED[-1]
 
 
 def binary(texts: list[bytes], shape: list[int] | None = None, **changes: Any) -> tuple[bytes, int]:
@@ -312,8 +325,8 @@ def test_openais_client_retries_what_a_retry_may_mend(
 
     def ask(retries: int, *errors: Exception) -> openai.types.CreateEmbeddingResponse:
         failing[:] = errors
-        with as_openai(shared, max_retries=retries) as client:
-            return client.embeddings.create(model="small", input="a")
+        client = as_openai(shared, max_retries=retries)
+        return client.embeddings.create(model="small", input="a")
 
     monkeypatch.setattr(plane, "embed", failing_at_first)
     full = OverloadedError("The queue is full.", seconds=0.05)
