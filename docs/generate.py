@@ -130,7 +130,8 @@ def http() -> str:
     return "\n".join(
         [
             "# HTTP\n\nEvery address needs a key: `Authorization: Bearer bsm_…`. The body of an"
-            ' error is `{"error": …, "error_type": …}`. `/openapi.json` tells programs the same.\n',
+            ' error is `{"error": …, "error_type": …}`, under `/v1` `{"error": {"message", "type",'
+            ' "param", "code"}}`. `/openapi.json` tells programs the same.\n',
             _table(("", "who", ""), rows),
             "## Statuses of errors\n",
             _table(("status", "when"), statuses),

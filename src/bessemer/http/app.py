@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from bessemer.core.errors import BessemerError
 from bessemer.core.version import VERSION
-from bessemer.http import control, predict, v2
-from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error, on_invalid
+from bessemer.http import control, embed, errors, infer, predict, repository, v1, v2
+from bessemer.http.direct import Direct
 from bessemer.http.metrics import Metrics
 from bessemer.http.middleware import Guard
 from bessemer.serve.dataplane import DataPlane
@@ -20,10 +22,11 @@ from bessemer.service.platform import Platform
 def api(platform: Platform, plane: DataPlane) -> FastAPI:
     """Return the application without its guard; a test walks its routes."""
     handlers = {
-        RequestValidationError: on_invalid,
-        BessemerError: on_bessemer_error,
-        HTTPException: on_http_error,
-        Exception: on_bug,
+        RequestValidationError: errors.on_invalid,
+        BessemerError: errors.on_bessemer_error,
+        HTTPException: errors.on_http_error,
+        ClientDisconnect: errors.on_disconnect,
+        Exception: errors.on_bug,
     }
     app = FastAPI(
         title="Bessemer",
@@ -35,13 +38,25 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
         exception_handlers=handlers,  # type: ignore[arg-type]
     )
     metrics = Metrics(plane)
-    app.include_router(predict.routes(plane, metrics))
-    app.include_router(v2.routes(plane, metrics))
-    app.include_router(metrics.routes())
-    app.include_router(control.routes(platform))
+    routers = [
+        predict.routes(plane, metrics),
+        embed.routes(plane, metrics),
+        v1.routes(plane, metrics),
+        v2.routes(plane),
+        infer.routes(plane, metrics),
+        repository.routes(platform, plane),
+        metrics.routes(),
+        control.routes(platform),
+    ]
+    for router in routers:
+        app.include_router(router)
+    # The application keeps routes in a form of its own.
+    found = [route for router in routers for route in router.routes]
+    routes = [route for route in found if isinstance(route, APIRoute)]
+    app.state.direct = Direct(app, routes, metrics)
     return app
 
 
 def guarded(platform: Platform, plane: DataPlane) -> ASGIApp:
     """Return the application as it is served: nothing is answered without a key."""
-    return Guard(api(platform, plane), plane)
+    return Guard(api(platform, plane).state.direct, plane)

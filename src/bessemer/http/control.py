@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from bessemer.core.errors import UnknownNameError
@@ -26,19 +26,13 @@ from bessemer.core.records import (
     Until,
     Verification,
 )
-from bessemer.http.bodies import parse
+from bessemer.http.bodies import Strict, parse
 from bessemer.service.platform import Platform
 
 Sha256 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
 
 
-class Body(BaseModel):
-    """A body: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ProjectBody(Body):
+class ProjectBody(Strict):
     """A project from elsewhere."""
 
     #: The text of the project file.
@@ -53,7 +47,7 @@ class RunBody(ProjectBody):
     until: Until = "deploy"
 
 
-class DeploymentBody(Body):
+class DeploymentBody(Strict):
     """A release for a route."""
 
     release: str
@@ -62,13 +56,13 @@ class DeploymentBody(Body):
     canary: float | None = None
 
 
-class AliasBody(Body):
+class AliasBody(Strict):
     """What an alias stands for."""
 
     route: str
 
 
-class KeyBody(Body):
+class KeyBody(Strict):
     """A key to be made."""
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import math
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bessemer.core.errors import OperatorError, PortTakenError
@@ -21,32 +23,99 @@ from bessemer.service.platform import Platform
 DRAIN_SECONDS = 30
 #: Of request line and headers; a head that is longer is not answered.
 MOST_HEAD_BYTES = 65_536
+#: Seconds in which a head must be there.
+HEAD_SECONDS = 10.0
+#: Seconds in which a body must be there, and how fast it must come where it takes longer.
+BODY_SECONDS = 30.0
+LEAST_BYTES_A_SECOND = 16_384
 #: More connections at a time are answered with 503.
 MOST_CONNECTIONS = 1000
 
 
 class _Protocol(HttpToolsProtocol):
-    """Uvicorn's protocol with a bound on request line and headers, which it lacks."""
+    """Uvicorn's protocol with bounds on how long and how slow a request may come.
 
-    #: Bytes since the last message; none are counted while a body comes.
-    _unfinished: float = 0
+    A request comes in two stages, head and body; between requests nothing should come. Nobody
+    has shown a key while a head comes, so a connection is closed without a word.
+    """
+
+    #: Seconds that the stage may take before its first bytes earn more, or None for any time.
+    _seconds: float | None = None
+    _most_bytes: float = MOST_HEAD_BYTES
+    _bytes = 0
+    #: Counts stages, so that a timer knows whether it is of this one.
+    _stage = 0
+    _timed = 0
+    _since = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Expect a head."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._enter(HEAD_SECONDS, MOST_HEAD_BYTES)
+        self._time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and hang up on a head that does not end; nobody has shown a key yet."""
-        self._unfinished += len(data)
+        """Parse; a request that comes whole in one piece needs no timer."""
+        stage = self._stage
+        self._bytes += len(data)
         super().data_received(data)
-        if self._unfinished > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._bytes > self._most_bytes:
             self.transport.close()
+            return
+        idle = self._seconds is None and (self.cycle is None or self.cycle.response_complete)
+        if stage == self._stage and idle:
+            # Bytes of no request: they must become one in time.
+            self._enter(HEAD_SECONDS, MOST_HEAD_BYTES)
+        if self._timed != self._stage:
+            self._time()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._enter(HEAD_SECONDS, MOST_HEAD_BYTES)
 
     def on_headers_complete(self) -> None:
-        """Begin to count anew: what follows is the body, which the guard bounds."""
+        """Begin a body, whose size the guard bounds."""
         super().on_headers_complete()
-        self._unfinished = -math.inf
+        self._enter(BODY_SECONDS, math.inf)
 
     def on_message_complete(self) -> None:
-        """Begin to count the next head."""
+        """Expect nothing for now."""
         super().on_message_complete()
-        self._unfinished = 0
+        self._enter(None, MOST_HEAD_BYTES)
+
+    def _enter(self, seconds: float | None, most_bytes: float) -> None:
+        self._stage += 1
+        self._seconds, self._most_bytes, self._bytes = seconds, most_bytes, 0
+
+    def _time(self) -> None:
+        """Begin to measure the stage's time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timed, self._since = self._stage, self.loop.time()
+        if self._seconds is not None:
+            self._timer = self.loop.call_later(self._seconds, self._late)
+
+    def _late(self) -> None:
+        """Hang up, unless enough has come meanwhile, or it is the server that does not read."""
+        assert self._seconds is not None
+        left = self._since + self._seconds + self._bytes / LEAST_BYTES_A_SECOND - self.loop.time()
+        if self.flow.read_paused:
+            left = self._seconds
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._late)
+        else:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -107,6 +176,21 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def settings(app: ASGIApp) -> uvicorn.Config:
+    """Return how an application is served."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        http=_Protocol,
+        limit_concurrency=MOST_CONNECTIONS,
+    )
+
+
 def serve(
     platform: Platform, bound: socket.socket, announce: Callable[[NewKey | None], None]
 ) -> None:
@@ -122,18 +206,7 @@ def serve(
     serving = platform.serving()
     serving.start()
     try:
-        config = uvicorn.Config(
-            guarded(platform, serving.plane),
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            http=_Protocol,
-            limit_concurrency=MOST_CONNECTIONS,
-        )
-        server = _Server(config)
+        server = _Server(settings(guarded(platform, serving.plane)))
         server.on_ready = lambda: announce(first)
         server.on_signal = serving.plane.drain
         server.run(sockets=[bound])
