@@ -125,7 +125,7 @@ def http() -> str:
             about = operation.get("description", "").split("\n\n")[0]
             role = "owner" if path.startswith(CONTROL) else "any key"
             rows.append((f"`{method.upper()} {path}`", role, " ".join(about.split())))
-    statuses = [(str(code), _first_line(kind)) for kind, code in STATUS]
+    statuses = [(str(http), f"`{grpc}`", _first_line(kind)) for kind, http, grpc in STATUS]
     metrics = [(f"`{m.name}`", m.documentation) for m in Metrics(plane).registry.collect()]
     return "\n".join(
         [
@@ -134,7 +134,7 @@ def http() -> str:
             ' "param", "code"}}`. `/openapi.json` tells programs the same.\n',
             _table(("", "who", ""), rows),
             "## Statuses of errors\n",
-            _table(("status", "when"), statuses),
+            _table(("HTTP", "gRPC", "when"), statuses),
             "## Metrics\n\nAt `/metrics`, for Prometheus.\n",
             _table(("metric", "meaning"), metrics),
         ]
