@@ -33,7 +33,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-
 #: Characters of a name that a message repeats.
 MOST_NAME = 100
 
