@@ -127,5 +127,5 @@ async def _follows(route: str, verb: str, done: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
     raise NotReadyError(
         f"The route {route!r} is not {verb} after {FOLLOW_SECONDS:g} seconds.",
-        remedy="Ask for its state with POST /v2/repository/index; the server's log may say more.",
+        remedy="The repository's index tells its state, the server's log may tell more.",
     )
