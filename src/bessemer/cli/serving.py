@@ -44,11 +44,14 @@ def deploy(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port for gRPC, which is off without; 0 takes a free one.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Serve all routes over HTTP until SIGTERM; the first start prints an owner key."""
+    """Serve all routes until SIGTERM; the first start prints an owner key."""
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s"
     )
@@ -56,17 +59,21 @@ def serve(
         from bessemer.http import server
     opened = platform(home)
     bound = server.listen(host, port)
+    grpc = None if grpc_port is None else server.listen(host, grpc_port, "--grpc-port")
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{bound.getsockname()[1]}"
+    beside = None if grpc is None else f"{name}:{grpc.getsockname()[1]}"
 
     def announce(first: NewKey | None) -> None:
         routes = sorted({d.route for d in opened.deployments.list()})
         if as_json:
-            print_json({"url": address, "routes": routes, "key": first.secret if first else None})
+            key = first.secret if first else None
+            print_json({"url": address, "grpc": beside, "routes": routes, "key": key})
         else:
-            typer.echo(f"serving {', '.join(routes) or 'no route yet'} at {address}")
+            where = address if beside is None else f"{address}, gRPC at {beside}"
+            typer.echo(f"serving {', '.join(routes) or 'no route yet'} at {where}")
             if first is not None:
                 typer.echo(f"owner key, shown this once: {first.secret}")
         sys.stdout.flush()
 
-    server.serve(opened, bound, announce)
+    server.serve(opened, bound, announce, grpc)

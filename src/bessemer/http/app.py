@@ -19,7 +19,7 @@ from bessemer.serve.dataplane import DataPlane
 from bessemer.service.platform import Platform
 
 
-def api(platform: Platform, plane: DataPlane) -> FastAPI:
+def api(platform: Platform, plane: DataPlane, metrics: Metrics | None = None) -> FastAPI:
     """Return the application without its guard; a test walks its routes."""
     handlers = {
         RequestValidationError: errors.on_invalid,
@@ -37,7 +37,7 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         exception_handlers=handlers,  # type: ignore[arg-type]
     )
-    metrics = Metrics(plane)
+    metrics = metrics or Metrics(plane)
     routers = [
         predict.routes(plane, metrics),
         embed.routes(plane, metrics),
@@ -57,6 +57,12 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
     return app
 
 
-def guarded(platform: Platform, plane: DataPlane) -> ASGIApp:
-    """Return the application as it is served: nothing is answered without a key."""
-    return Guard(api(platform, plane).state.direct, plane)
+def guarded(platform: Platform, plane: DataPlane, metrics: Metrics | None = None) -> ASGIApp:
+    """Return the application as it is served: nothing is answered without a key.
+
+    Args:
+        platform: Does what owners ask for.
+        plane: Answers everything else.
+        metrics: Where requests are counted, if another door counts there too.
+    """
+    return Guard(api(platform, plane, metrics).state.direct, plane)

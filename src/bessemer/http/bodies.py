@@ -100,13 +100,15 @@ async def parse(request: Request, model: type[Body]) -> Body:
     return validated(await content(request), model)
 
 
-def validated(body: bytes, model: type[Body]) -> Body:
-    """Return JSON as a `model`.
+def validated(body: bytes | dict[str, Any], model: type[Body]) -> Body:
+    """Return JSON, or what was read of another encoding, as a `model`.
 
     Raises:
         RequestError: It is no JSON, or not of that shape.
     """
     try:
+        if isinstance(body, dict):
+            return model.model_validate(body)
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -17,20 +17,22 @@ from bessemer.core import errors
 
 _log = logging.getLogger(__name__)
 
-#: The first class that fits decides.
-STATUS: tuple[tuple[type[errors.BessemerError], int], ...] = (
-    (errors.AuthenticationError, 401),
-    (errors.ForbiddenError, 403),
-    (errors.UnknownNameError, 404),
-    (errors.ConflictError, 409),
-    (errors.TooLargeError, 413),
-    (errors.UserError, 400),
-    (errors.StorageError, 507),
-    (errors.OverloadedError, 429),
-    (errors.DeadlineError, 504),
-    (errors.OperatorError, 503),
-    (errors.BessemerError, 500),
+#: Each error's status over HTTP and over gRPC; the first class that fits decides.
+STATUS: tuple[tuple[type[errors.BessemerError], int, str], ...] = (
+    (errors.AuthenticationError, 401, "UNAUTHENTICATED"),
+    (errors.ForbiddenError, 403, "PERMISSION_DENIED"),
+    (errors.UnknownNameError, 404, "NOT_FOUND"),
+    (errors.ConflictError, 409, "FAILED_PRECONDITION"),
+    (errors.TooLargeError, 413, "INVALID_ARGUMENT"),
+    (errors.UserError, 400, "INVALID_ARGUMENT"),
+    (errors.StorageError, 507, "INTERNAL"),
+    (errors.OverloadedError, 429, "RESOURCE_EXHAUSTED"),
+    (errors.DeadlineError, 504, "DEADLINE_EXCEEDED"),
+    (errors.OperatorError, 503, "UNAVAILABLE"),
+    (errors.BessemerError, 500, "INTERNAL"),
 )
+#: What is told of an error that nobody raised on purpose; the log has the rest.
+BUG = "The server met an unexpected error; its log says which."
 #: Asking again may help after these, and only these.
 PASSING = (429, 503, 504)
 #: Under this, errors have OpenAI's shape, whose `type` is one of these; of other statuses it
@@ -44,9 +46,14 @@ TYPES = {
 }
 
 
+def statuses(error: errors.BessemerError) -> tuple[int, str]:
+    """Return an error's status over HTTP and over gRPC."""
+    return next((http, grpc) for kind, http, grpc in STATUS if isinstance(error, kind))
+
+
 def answer(error: errors.BessemerError, path: str) -> JSONResponse:
     """Return the answer that tells of an error at an address."""
-    status = next(code for kind, code in STATUS if isinstance(error, kind))
+    status, _ = statuses(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status == 503:
         headers["Retry-After"] = "1"
@@ -103,5 +110,4 @@ async def on_disconnect(request: Request, error: Exception) -> JSONResponse:
 async def on_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer everything else without telling what it was; the log has it."""
     _log.error("unexpected", exc_info=error)
-    message = "The server met an unexpected error; its log says which."
-    return told(request.scope["path"], 500, message, "InternalError")
+    return told(request.scope["path"], 500, BUG, "InternalError")

@@ -87,10 +87,10 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         began = time.perf_counter()
         told, behind = tensors.split(await content(request), header(request, _JSON_LENGTH))
         body = validated(told, Inference)
-        texts = _texts(body, behind)
+        texts = texts_of(body, behind)
         # Before anything is computed; the answer may be another release's by then.
-        _wanted(body, find(plane, model, version).resident.task.describe())
-        seconds = _deadline(body, deadline(request))
+        wanted(body, find(plane, model, version).resident.task.describe())
+        seconds = sooner(body, deadline(request))
         coming = plane.predict(model, key(request), texts, None, tensors=True, deadline=seconds)
         answer = await unless_gone(request, coming)
         check_version(model, version, answer.release)
@@ -110,7 +110,12 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _texts(body: Inference, behind: bytes) -> list[str]:
+def texts_of(body: Inference, behind: bytes) -> list[str]:
+    """Return the texts of an inference, whose bytes may lie behind it.
+
+    Raises:
+        RequestError: There is another tensor than `text`, or it is not as it says.
+    """
     if len(body.inputs) != 1 or body.inputs[0].name != "text":
         names = ", ".join(repr(tensor.name) for tensor in body.inputs) or "none"
         raise RequestError(f"The inputs are {names}.", remedy="Send the one tensor 'text'.")
@@ -148,7 +153,7 @@ def _flat(tensor: InputTensor) -> list[str]:
     return values
 
 
-def _deadline(body: Inference, seconds: float | None) -> float | None:
+def sooner(body: Inference, seconds: float | None) -> float | None:
     """Return the sooner one of the two deadlines that a request may have."""
     if not body.parameters.timeout:
         return seconds
@@ -156,21 +161,25 @@ def _deadline(body: Inference, seconds: float | None) -> float | None:
     return own if seconds is None else min(own, seconds)
 
 
-def _wanted(body: Inference, described: list[Described]) -> list[tuple[Described, bool]]:
-    """Return the outputs that were asked for, of all if none were, and which come as bytes."""
+def wanted(body: Inference, described: list[Described]) -> list[tuple[Described, bool]]:
+    """Return the outputs that were asked for, of all if none were, and which come as bytes.
+
+    Raises:
+        RequestError: One that was asked for does not exist.
+    """
     binary = body.parameters.binary_data_output
     if not body.outputs:
         return [(tensor, binary) for tensor in described]
     known = {tensor["name"]: tensor for tensor in described}
-    wanted = []
+    chosen = []
     for output in body.outputs:
         if output.name not in known:
             raise RequestError(
                 f"There is no output {output.name!r}.", remedy=f"Known: {', '.join(known)}."
             )
         own = output.parameters.binary_data
-        wanted.append((known[output.name], binary if own is None else own))
-    return wanted
+        chosen.append((known[output.name], binary if own is None else own))
+    return chosen
 
 
 def _rendered(
@@ -178,7 +187,7 @@ def _rendered(
 ) -> Response:
     """Return the answer as tensors."""
     outputs, blobs = [], []
-    for tensor, binary in _wanted(body, answer.task.describe()):
+    for tensor, binary in wanted(body, answer.task.describe()):
         values = answer.tensors[tensor["name"]]
         output = {**tensor, "shape": [count, *tensor["shape"][1:]]}
         if binary:

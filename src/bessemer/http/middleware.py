@@ -35,7 +35,10 @@ class Guard:
         state = scope.setdefault("state", {})
         state["headers"] = headers
         try:
-            state["key"] = self._admit(scope["path"], headers.get(b"authorization"))
+            authorization = headers.get(b"authorization")
+            header = authorization.decode("latin-1") if authorization else None
+            control = scope["path"].startswith(CONTROL)
+            state["key"] = admit(self._plane, header, control=control)
             if not scope["path"].startswith(UPLOADS):
                 receive = _bounded(receive, headers.get(b"content-length"))
         except BessemerError as error:
@@ -43,16 +46,21 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
-    def _admit(self, path: str, authorization: bytes | None) -> str:
-        """Return the id of the key that a request brings."""
-        header = authorization.decode("latin-1") if authorization else None
-        key, state = self._plane.authenticate(header)
-        if path.startswith(CONTROL) and state.role != "owner":
-            raise ForbiddenError(
-                f"The key {key!r} has the role {state.role!r}, which may only predict.",
-                remedy="Use an owner's key.",
-            )
-        return key
+
+def admit(plane: DataPlane, authorization: str | None, *, control: bool) -> str:
+    """Return the id of the key that a request brings, to do what only owners may if `control`.
+
+    Raises:
+        AuthenticationError: There is no valid key.
+        ForbiddenError: It is not an owner's.
+    """
+    key, state = plane.authenticate(authorization)
+    if control and state.role != "owner":
+        raise ForbiddenError(
+            f"The key {key!r} has the role {state.role!r}, which may only predict.",
+            remedy="Use an owner's key.",
+        )
+    return key
 
 
 def _bounded(receive: Receive, length: bytes | None) -> Receive:

@@ -57,30 +57,30 @@ def routes(platform: Platform, plane: DataPlane) -> APIRouter:
     async def index(request: Request) -> list[dict[str, str]]:
         """List routes with the releases they serve, and why those that cannot serve cannot."""
         wanted = await _body(request, Index)
-        routing = plane.routing
-        known = {*routing.served, *routing.loading, *routing.unloaded, *routing.broken}
-        entries = [_entry(routing, route) for route in sorted(known)]
-        return [entry for entry in entries if entry["state"] == "READY" or not wanted.ready]
+        return entries(plane.routing, ready=wanted.ready)
 
     @router.post("/models/{model}/load", name="v2.load")
     async def load(model: str, request: Request) -> dict[str, Any]:
         """Let a route serve again, and wait until it does."""
         await _body(request, Load)
-        deployments = platform.acting_for(key(request)).deployments
-        await run_in_threadpool(deployments.load, model)
-        await _follows(model, "loaded", lambda: model in plane.routing.served)
+        await loaded(platform, plane, key(request), model)
         return {}
 
     @router.post("/models/{model}/unload", name="v2.unload")
     async def unload(model: str, request: Request) -> dict[str, Any]:
         """Let a route serve no more until it is loaded again, and wait until it does not."""
         await _body(request, Unload)
-        deployments = platform.acting_for(key(request)).deployments
-        await run_in_threadpool(deployments.unload, model)
-        await _follows(model, "unloaded", lambda: model not in plane.routing.served)
+        await unloaded(platform, plane, key(request), model)
         return {}
 
     return router
+
+
+def entries(routing: Routing, *, ready: bool) -> list[dict[str, str]]:
+    """Return the repository's index, of routes that can serve only if `ready`."""
+    known = {*routing.served, *routing.loading, *routing.unloaded, *routing.broken}
+    found = [_entry(routing, route) for route in sorted(known)]
+    return [entry for entry in found if entry["state"] == "READY" or not ready]
 
 
 def _entry(routing: Routing, route: str) -> dict[str, str]:
@@ -90,6 +90,28 @@ def _entry(routing: Routing, route: str) -> dict[str, str]:
         state = "LOADING" if route in routing.loading else "UNAVAILABLE"
         release, reason = "", str(error)
     return {"name": route, "version": release, "state": state, "reason": reason}
+
+
+async def loaded(platform: Platform, plane: DataPlane, key: str, route: str) -> None:
+    """Let a route serve again in an owner's name, and wait until it does.
+
+    Raises:
+        UnknownNameError: There is no such route.
+        NotReadyError: It does not serve in time.
+    """
+    await run_in_threadpool(platform.acting_for(key).deployments.load, route)
+    await _follows(route, "loaded", lambda: route in plane.routing.served)
+
+
+async def unloaded(platform: Platform, plane: DataPlane, key: str, route: str) -> None:
+    """Let a route serve no more until it is loaded again, and wait until it does not.
+
+    Raises:
+        UnknownNameError: There is no such route.
+        NotReadyError: It still serves.
+    """
+    await run_in_threadpool(platform.acting_for(key).deployments.unload, route)
+    await _follows(route, "unloaded", lambda: route not in plane.routing.served)
 
 
 async def _body(request: Request, model: type[Body]) -> Body:
@@ -105,5 +127,5 @@ async def _follows(route: str, verb: str, done: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
     raise NotReadyError(
         f"The route {route!r} is not {verb} after {FOLLOW_SECONDS:g} seconds.",
-        remedy="Ask for its state with POST /v2/repository/index; the server's log may say more.",
+        remedy="The repository's index tells its state, the server's log may tell more.",
     )

@@ -9,15 +9,20 @@ import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bessemer.core.errors import OperatorError, PortTakenError
+from bessemer.core.errors import OperatorError, PortTakenError, needs
 from bessemer.core.records import NewKey
 from bessemer.http.app import guarded
+from bessemer.http.metrics import Metrics
 from bessemer.service.platform import Platform
+
+if TYPE_CHECKING:
+    from bessemer.http.grpc.server import Server
 
 #: Seconds that requests in hand are given to finish after SIGTERM.
 DRAIN_SECONDS = 30
@@ -119,15 +124,25 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that refuses new requests before it stops to listen."""
+    """Uvicorn that refuses new requests before it stops to listen, and gRPC beside it."""
 
     on_ready: Callable[[], None]
     on_signal: Callable[[], None]
+    grpc: Server | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take requests, and say so: from here on a signal drains."""
+        if self.grpc is not None:
+            await self.grpc.start()
         await super().startup(sockets)
         self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and finish what is in hand."""
+        doors = [super().shutdown(sockets)]
+        if self.grpc is not None:
+            doors.append(self.grpc.stop(DRAIN_SECONDS))
+        await asyncio.gather(*doors)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -149,8 +164,13 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """Return a socket bound to an address; port 0 takes a free one.
+
+    Args:
+        host: A name or an address of this machine.
+        port: Its port.
+        option: By which the port was chosen.
 
     Raises:
         PortTakenError: Another process listens there.
@@ -167,11 +187,11 @@ def listen(host: str, port: int) -> socket.socket:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise PortTakenError(
                 f"Port {port} of {host} is in use by another process.",
-                remedy="Stop that one, or choose another with --port (0 takes a free one).",
+                remedy=f"Stop that one, or choose another with {option} (0 takes a free one).",
             ) from error
         raise OperatorError(
             f"The address {host}:{port} cannot be listened on: {error}.",
-            remedy="Choose another with --host and --port.",
+            remedy=f"Choose another with --host and {option}.",
         ) from error
     return bound
 
@@ -192,7 +212,10 @@ def settings(app: ASGIApp) -> uvicorn.Config:
 
 
 def serve(
-    platform: Platform, bound: socket.socket, announce: Callable[[NewKey | None], None]
+    platform: Platform,
+    bound: socket.socket,
+    announce: Callable[[NewKey | None], None],
+    grpc: socket.socket | None = None,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT.
 
@@ -201,12 +224,19 @@ def serve(
         bound: From `listen`.
         announce: Is called once requests are taken, with the first owner's key if there was
             none before.
+        grpc: Where to serve gRPC as well, from `listen`.
     """
+    if grpc is not None:
+        with needs("serve"):
+            from bessemer.http.grpc.server import Server, Service
     first = platform.keys.first()
     serving = platform.serving()
     serving.start()
     try:
-        server = _Server(settings(guarded(platform, serving.plane)))
+        metrics = Metrics(serving.plane)
+        server = _Server(settings(guarded(platform, serving.plane, metrics)))
+        if grpc is not None:
+            server.grpc = Server(Service(platform, serving.plane, metrics), grpc)
         server.on_ready = lambda: announce(first)
         server.on_signal = serving.plane.drain
         server.run(sockets=[bound])

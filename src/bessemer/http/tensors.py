@@ -50,14 +50,23 @@ def unpack(data: bytes) -> list[str]:
                 f"Text {len(texts)} of the tensor ends behind the tensor's {len(data)} bytes.",
                 remedy="Send each text's length in 4 bytes, little-endian, then its UTF-8.",
             )
-        try:
-            texts.append(data[start:end].decode())
-        except UnicodeDecodeError as error:
-            raise RequestError(
-                f"Text {len(texts)} of the tensor is no UTF-8 at its byte {error.start}.",
-                remedy="Send texts as UTF-8.",
-            ) from error
+        texts.append(decoded(len(texts), data[start:end]))
     return texts
+
+
+def decoded(number: int, element: bytes) -> str:
+    """Return a text of a BYTES tensor.
+
+    Raises:
+        RequestError: It is no UTF-8.
+    """
+    try:
+        return element.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"Text {number} of the tensor is no UTF-8 at its byte {error.start}.",
+            remedy="Send texts as UTF-8.",
+        ) from error
 
 
 def pack(datatype: str, values: list[Any]) -> bytes:

@@ -67,7 +67,7 @@ def _models(router: APIRouter, plane: DataPlane) -> None:
     @router.get("/models/{model}", name="v2.metadata")
     async def metadata(model: str) -> dict[str, Any]:
         """Describe a route's tensors."""
-        return _metadata(model, find(plane, model))
+        return describe(model, find(plane, model))
 
     @router.get("/models/{model}/config", name="v2.config")
     async def config(model: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _versions(router: APIRouter, plane: DataPlane) -> None:
     @router.get("/models/{model}/versions/{version}", name="v2.version_metadata")
     async def metadata(model: str, version: str) -> dict[str, Any]:
         """Describe a route's tensors, if it serves this release."""
-        return _metadata(model, find(plane, model, version))
+        return describe(model, find(plane, model, version))
 
     @router.get("/models/{model}/versions/{version}/config", name="v2.version_config")
     async def config(model: str, version: str) -> dict[str, Any]:
@@ -96,7 +96,8 @@ def _versions(router: APIRouter, plane: DataPlane) -> None:
         return _config(model, find(plane, model, version))
 
 
-def _metadata(model: str, served: Served) -> dict[str, Any]:
+def describe(model: str, served: Served) -> dict[str, Any]:
+    """Return a route's tensors, as its metadata tells them."""
     contents = served.resident.contents
     return {
         "name": model,
@@ -109,7 +110,7 @@ def _metadata(model: str, served: Served) -> dict[str, Any]:
 
 
 def _config(model: str, served: Served) -> dict[str, Any]:
-    described = _metadata(model, served)
+    described = describe(model, served)
 
     def tensors(which: str) -> list[dict[str, Any]]:
         return [
