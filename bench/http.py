@@ -6,28 +6,23 @@ generator is a process of its own, so its CPU-seconds do not count.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from bench.base import OUT, ROOT, Bench, Row, at_most
-from bench.command import bessemer, ran
+from bench.banking import ROUTE, banking77
+from bench.base import Bench, Row, at_most
+from bench.load import Plan, apply
 from bessemer.http.app import guarded
 from bessemer.http.server import listen
-from bessemer.prepare.locate import locate
 from bessemer.serve.residents import Resident
 from bessemer.service.platform import Platform
 
@@ -37,12 +32,7 @@ CHUNK = 64
 
 
 def measure() -> tuple[list[Row], dict[str, Any]]:
-    home = OUT / "http-home"
-    ran(bessemer("run", "examples/banking77", "--json"), home)
-    platform = Platform.open(home)
-    table = locate("public:banking77/test.csv", relative_to=ROOT, cache=home / "downloads")
-    with table.open(encoding="utf-8", newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)]
+    platform, texts = banking77()
     key = platform.keys.create("bench")
     rounds = []
     with _served(platform) as (url, resident):
@@ -81,7 +71,7 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
 
 @contextmanager
 def _served(platform: Platform) -> Iterator[tuple[str, Resident]]:
-    """Serve in a thread of this process; yield the route's address and its loaded release."""
+    """Serve in a thread of this process; yield its address and the loaded release."""
     serving = platform.serving()
     serving.start()
     bound = listen("127.0.0.1", 0)
@@ -92,8 +82,8 @@ def _served(platform: Platform) -> Iterator[tuple[str, Resident]]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     try:
-        served = serving.plane.routing.route("banking77")
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/predict/banking77", served.resident
+        served = serving.plane.routing.route(ROUTE)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}", served.resident
     finally:
         server.should_exit = True
         thread.join()
@@ -112,14 +102,13 @@ def _raw_loop(resident: Resident, texts: list[str]) -> dict[str, float]:
 
 
 def _over_http(url: str, key: str, texts: list[str]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        sent, answered = Path(folder, "texts.json"), Path(folder, "answers.json")
-        sent.write_text(json.dumps(texts))
-        arguments = [url, key, str(sent), str(CONCURRENCY), str(answered)]
-        cpu = time.process_time()
-        subprocess.run([sys.executable, "-m", "bench.load", *arguments], cwd=ROOT, check=True)
-        used = time.process_time() - cpu
-        return {**json.loads(answered.read_text()), "cpu": used}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    requests = [(f"/predict/{ROUTE}", json.dumps({"inputs": text})) for text in texts]
+    cpu = time.process_time()
+    found = apply(Plan(url, headers, requests, CONCURRENCY))
+    used = time.process_time() - cpu
+    answers = [json.loads(body) for body in found.bodies]
+    return {"seconds": found.seconds, "cpu": used, "failed": found.failed, "answers": answers}
 
 
 BENCH = Bench(
