@@ -25,7 +25,7 @@ from bench.peers.minilm import free_ports
 
 #: Label and probability.
 Answer = tuple[str, float]
-START_SECONDS, STOP_SECONDS = 120.0, 15.0
+START_SECONDS, STOP_SECONDS = 120.0, 5.0
 #: Latencies that a histogram tells apart, in microseconds, and to how many digits.
 SHORTEST, LONGEST, DIGITS = 1, 600_000_000, 3
 PERCENTILES = (50.0, 95.0, 99.0, 99.9)

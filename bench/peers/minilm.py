@@ -34,6 +34,8 @@ class Settings:
     batch: int
     #: How long a text waits for others to be computed with.
     wait_ms: float
+    #: What only this peer has, in the words of its README.
+    special: str = ""
 
     @classmethod
     def of_command_line(cls) -> Settings:
@@ -43,6 +45,7 @@ class Settings:
         for name in ("port", "workers", "threads", "batch"):
             parser.add_argument(f"--{name}", type=int, required=True)
         parser.add_argument("--wait-ms", type=float, required=True)
+        parser.add_argument("--special", required=True)
         settings = cls(**vars(parser.parse_args()))
         os.environ[VARIABLE] = json.dumps(asdict(settings))
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)

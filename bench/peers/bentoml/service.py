@@ -24,7 +24,7 @@ class Classifier:
 
     @bentoml.api(
         batchable=SETTINGS.batch > 1,
-        max_batch_size=SETTINGS.batch,
+        max_batch_size=max(2, SETTINGS.batch),
         # The latency that its dispatcher aims at, not the time it waits.
         max_latency_ms=1000,
     )

@@ -28,11 +28,16 @@ def main() -> None:
     settings = Settings.of_command_line()
     classifier = Classifier(max_batch_size=settings.batch, batch_timeout=settings.wait_ms / 1000)
     server = litserve.LitServer(
-        classifier, accelerator="cpu", workers_per_device=settings.workers, timeout=60
+        classifier,
+        accelerator="cpu",
+        workers_per_device=settings.workers,
+        timeout=60,
+        fast_queue="fast queue" in settings.special,
     )
     server.run(
         host="127.0.0.1",
         port=settings.port,
+        num_api_servers=1 if "one API process" in settings.special else settings.workers,
         log_level="warning",
         access_log=False,
         generate_client_file=False,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
+from pathlib import Path
+
 import numpy as np
 from bench.peers.minilm import Model, Settings, free_ports
 from pytriton.decorators import batch
@@ -27,6 +31,8 @@ class Classifier:
 
 def main() -> None:
     settings = Settings.of_command_line()
+    # Triton's Python process must be of the very Python whose library it reads.
+    os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
     grpc_port, metrics_port = free_ports(2)
     config = TritonConfig(
         http_address="127.0.0.1",
@@ -39,7 +45,7 @@ def main() -> None:
         allow_cpu_metrics=False,
     )
     batcher = DynamicBatcher(max_queue_delay_microseconds=round(settings.wait_ms * 1000))
-    with Triton(config=config) as triton:
+    with Triton(config=config, workspace=Path.cwd() / "triton") as triton:
         triton.bind(
             model_name="minilm",
             infer_func=[Classifier(settings) for _ in range(settings.workers)],
