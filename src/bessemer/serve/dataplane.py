@@ -17,6 +17,7 @@ from bessemer.billing.keys import authenticate
 from bessemer.core.clock import Clock
 from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
+from bessemer.serve.meter import Meter
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident
 from bessemer.serve.routing import Routing, Served
@@ -88,6 +89,7 @@ class DataPlane:
         self._load = load
         self._record = record
         self._clock = clock
+        self.meter = Meter()
         # The engine computes rows one by one, so that a batch would only keep rows from a core.
         scheduler = Scheduler(LengthWindow(tokens=1), most_tokens=MOST_WAITING_TOKENS)
         self._workers = Workers(scheduler, threads)
