@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bessemer.console import app as console
+from bessemer.console.guard import CONSOLE
 from bessemer.core.errors import BessemerError
 from bessemer.core.version import VERSION
 from bessemer.http import control, predict, v2
-from bessemer.http.errors import on_bessemer_error, on_bug, on_http_error, on_invalid
+from bessemer.http.errors import STATUS, on_bessemer_error, on_bug, on_http_error, on_invalid
 from bessemer.http.metrics import Metrics
 from bessemer.http.middleware import Guard
 from bessemer.serve.dataplane import DataPlane
@@ -43,5 +45,12 @@ def api(platform: Platform, plane: DataPlane) -> FastAPI:
 
 
 def guarded(platform: Platform, plane: DataPlane) -> ASGIApp:
-    """Return the application as it is served: nothing is answered without a key."""
-    return Guard(api(platform, plane), plane)
+    """Return everything as it is served: nothing without a key, no page without a session."""
+    programs = Guard(api(platform, plane), plane)
+    people = console.guarded(platform, plane, STATUS)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        page = scope["type"] == "http" and scope["path"].startswith(CONSOLE)
+        await (people if page else programs)(scope, receive, send)
+
+    return served

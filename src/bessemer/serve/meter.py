@@ -21,8 +21,7 @@ WINDOW = 300
 BOUNDS = tuple(0.0005 * 1.5**n for n in range(24))
 #: Columns of a row; the latency classes follow.
 _ANSWERED, _FAILED, _TEXTS, _WAITING, _CLASSES = range(5)
-_WIDTH = _CLASSES + len(BOUNDS) + 1
-_EMPTY = np.zeros(_WIDTH, np.int32)
+_EMPTY = [0] * (_CLASSES + len(BOUNDS) + 1)
 _EMPTY[_WAITING] = -1  # nobody has looked
 
 
@@ -47,26 +46,29 @@ class _Ring:
     """A row of counts for each of the last seconds."""
 
     def __init__(self) -> None:
-        self.rows = np.tile(_EMPTY, (WINDOW + 1, 1))
-        #: The same memory, whose numbers are changed one by one in less time.
-        self.flat = self.rows.reshape(-1).data
-        self.seconds = np.full(WINDOW + 1, -1, np.int64)
-        self.newest = -1
+        self._rows = np.tile(np.array(_EMPTY, np.int32), (WINDOW + 1, 1))
+        self._seconds = np.full(WINDOW + 1, -1, np.int64)
+        #: The newest row, a list since its numbers are changed one by one, and its second.
+        self.row = _EMPTY.copy()
+        self.second = -1
 
-    def at(self, second: int) -> int:
-        """Return where the row of a second begins, which is now or later than any before."""
-        place = second % (WINDOW + 1)
-        if second != self.newest:
-            self.rows[place] = _EMPTY
-            self.seconds[place] = self.newest = second
-        return place * _WIDTH
+    def turn(self, second: int) -> list[int]:
+        """Return the row of a second, which is later than any before, and begin it."""
+        self._keep()
+        self.row, self.second = _EMPTY.copy(), second
+        return self.row
 
     def between(self, first: int, last: int) -> NDArray[np.int32]:
         """Return the rows of these seconds, both included, oldest first."""
+        self._keep()
         wanted = np.arange(first, last + 1)
-        places = wanted % (WINDOW + 1)
-        known = (self.seconds[places] == wanted)[:, None]
-        return np.where(known, self.rows[places], _EMPTY)
+        places = wanted % len(self._rows)
+        known = (self._seconds[places] == wanted)[:, None]
+        return np.where(known, self._rows[places], np.array(_EMPTY, np.int32))
+
+    def _keep(self) -> None:
+        place = self.second % len(self._rows)
+        self._rows[place], self._seconds[place] = self.row, self.second
 
 
 class Meter:
@@ -89,27 +91,29 @@ class Meter:
         latency = _CLASSES + bisect_left(BOUNDS, seconds)
         with self._lock:
             now = int(self._clock())
-            ring = self._routes.get(route) or self._new(route, now)
-            for each in (self._whole, ring):
-                flat, at = each.flat, each.at(now)
-                flat[at] += 1
-                flat[at + _TEXTS] += texts
-                flat[at + latency] += 1
+            for ring in (self._whole, self._routes.get(route) or self._new(route, now)):
+                row = ring.row if ring.second == now else ring.turn(now)
+                row[_ANSWERED] += 1
+                row[_TEXTS] += texts
+                row[latency] += 1
 
     def failed(self, route: str | None) -> None:
         """Count a request that was not answered; None where its route does not exist."""
         with self._lock:
             now = int(self._clock())
-            self._whole.flat[self._whole.at(now) + _FAILED] += 1
+            rings = [self._whole]
             if route is not None:
-                ring = self._routes.get(route) or self._new(route, now)
-                ring.flat[ring.at(now) + _FAILED] += 1
+                rings.append(self._routes.get(route) or self._new(route, now))
+            for ring in rings:
+                row = ring.row if ring.second == now else ring.turn(now)
+                row[_FAILED] += 1
 
     def waiting(self, texts: int) -> None:
         """Note how many texts wait now."""
         with self._lock:
-            at = self._whole.at(int(self._clock())) + _WAITING
-            self._whole.flat[at] = max(self._whole.flat[at], texts)
+            now = int(self._clock())
+            row = self._whole.row if self._whole.second == now else self._whole.turn(now)
+            row[_WAITING] = max(row[_WAITING], texts)
 
     def last(self, seconds: int, route: str | None = None) -> Traffic:
         """Return what came in the last whole seconds, of all routes or of one."""
@@ -130,7 +134,7 @@ class Meter:
             return (ring or _Ring()).between(last + 1 - seconds, last)
 
     def _new(self, route: str, now: int) -> _Ring:
-        for name in [n for n, ring in self._routes.items() if ring.newest < now - WINDOW]:
+        for name in [n for n, ring in self._routes.items() if ring.second < now - WINDOW]:
             del self._routes[name]
         return self._routes.setdefault(route, _Ring())
 
