@@ -2,10 +2,12 @@
 "use strict";
 
 const root = document.documentElement;
-const digits = new Intl.NumberFormat(root.lang, { maximumSignificantDigits: 3 });
-const whole = new Intl.NumberFormat(root.lang);
-const percent = new Intl.NumberFormat(root.lang, { style: "percent", maximumFractionDigits: 0 });
-const moment = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeStyle: "short" });
+// Of the page's language, the variety that the browser prefers.
+const locale = navigator.languages.find((one) => one.startsWith(root.lang.slice(0, 2))) ?? root.lang;
+const digits = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat(locale);
+const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
+const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 
 const written = {
   count: (n) => whole.format(n),
@@ -46,7 +48,15 @@ function tellTimes() {
 // ---- charts
 
 const PAST = 300;
-const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+/** Return a colour of the style sheet as it is now, in light or dark. */
+function colour(name) {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
 
 class Chart {
   constructor(figure) {
@@ -87,6 +97,7 @@ class Chart {
       yAxis: {
         type: "value", min: 0, splitNumber: 3, minInterval: this.is("seconds") ? 0 : 1,
         axisLabel: { ...label, formatter: (y) => write(this.figure.dataset.as, y) },
+        axisLine: { show: false }, axisTick: { show: false },
         splitLine: { lineStyle: { color: line } },
       },
       series: this.series.map((name, at) => ({
@@ -211,7 +222,9 @@ class Live {
           const value = find(base, place.dataset.base) ?? 0;
           place.textContent = typeof value === "number" ? whole.format(value) : value;
         }
-        item.querySelector("meter").value = base.slots ? base.slots_used / base.slots : 0;
+        const meter = item.querySelector("meter");
+        meter.hidden = !base.slots;
+        meter.value = base.slots && base.slots_used / base.slots;
         return item;
       }),
     );
