@@ -419,10 +419,10 @@ def test_numbers_follow_the_requests(server: Server) -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
         events = Events(answer)
         history = events.until("history")
-        assert len(history) == 299
         before = events.until("frame")
+        assert len(history) == 300
+        assert before["second"]["at"] - history[-1]["at"] in (0, 1)
         assert before["ready"]
-        assert before["second"]["at"] == history[-1]["at"] + 1
         assert before["routes"]["small"]["rate"] == 0
         assert before["memory"] > 10_000_000
         assert sum(before["bases"][0]["tasks"].values()) == 1
@@ -430,20 +430,19 @@ def test_numbers_follow_the_requests(server: Server) -> None:
             server.predict({"inputs": ["a", "b"]})
         server.predict({"inputs": "a", "top_k": 0})
         server.predict({"inputs": "a"}, "nowhere")
-        frames = [events.until("frame") for _ in range(2)]
-        seconds = [frame["second"] for frame in frames]
-        assert [second["at"] for second in seconds] == [before["second"]["at"] + n for n in (1, 2)]
-        assert sum(second["answered"] for second in seconds) == 5
-        assert sum(second["failed"] for second in seconds) == 2
-        route = frames[-1]["routes"]["small"]
+        seconds: dict[int, dict] = {}
+        while sum(second["failed"] for second in seconds.values()) < 2 and len(seconds) < 10:
+            frame = events.until("frame")
+            seconds[frame["second"]["at"]] = frame["second"]
+        assert sum(second["failed"] for second in seconds.values()) == 2
+        assert sum(second["answered"] for second in seconds.values()) == 5
+        route = frame["routes"]["small"]
         assert route["rate"] == 0.5
         assert (route["share"], route["failed"]) == (1, 1)
         assert 0 < route["p50"] <= route["p95"] < 1
-        assert any(second["waiting"] is not None for second in seconds)
+        assert any(second["waiting"] is not None for second in seconds.values())
     with logged_in(server) as client, client.stream("GET", "/console/live?route=small") as answer:
-        events = Events(answer)
-        told = [*events.until("history"), events.until("frame")["second"]]
-        assert sum(second["failed"] for second in told) == 1
+        assert sum(second["failed"] for second in Events(answer).until("history")) == 1
 
 
 def test_a_stream_ends_with_its_session_and_with_the_server(server: Server) -> None:

@@ -73,7 +73,7 @@ class Live:
 
     def _history(self, route: str | None) -> str:
         first = self._plane.meter.second() + 1 - WINDOW
-        traffic = self._plane.meter.each(WINDOW, route)[:-1]
+        traffic = self._plane.meter.each(WINDOW, route)
         return _event("history", [{"at": first + n, **asdict(t)} for n, t in enumerate(traffic)])
 
     async def _frame(self, second: int, route: str | None) -> str:

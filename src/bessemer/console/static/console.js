@@ -182,9 +182,8 @@ class Live {
   }
 
   take(frame) {
-    if (this.seconds.length && frame.second.at <= this.seconds.at(-1).at) return;
     this.frame = frame;
-    this.seconds.push(frame.second);
+    if (!(frame.second.at <= this.seconds.at(-1)?.at)) this.seconds.push(frame.second);
     this.seconds = this.seconds.filter((second) => second.at >= frame.second.at - PAST);
     for (const chart of this.charts) chart.draw(this.seconds);
     for (const part of document.querySelectorAll("[data-mark]")) {
