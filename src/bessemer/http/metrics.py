@@ -21,7 +21,6 @@ class Metrics:
     """Counters of one server."""
 
     def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
         self.registry = CollectorRegistry()
         kinds: dict[str, Any] = {"registry": self.registry, "namespace": "bessemer"}
         names = ("route", "outcome")
@@ -56,8 +55,6 @@ class Metrics:
             yield
         except BessemerError as error:
             # The route may not exist, and a malformed body is refused before it is looked up.
-            known = route if route in self._plane.routing.served else None
-            self._plane.meter.failed(known)
             route, outcome = UNKNOWN, type(error).__name__
             raise
         except BaseException:
@@ -66,9 +63,7 @@ class Metrics:
         finally:
             self.requests.labels(route, outcome).inc()
             if outcome == "answered":
-                seconds = time.perf_counter() - began
-                self.seconds.labels(route).observe(seconds)
-                self._plane.meter.answered(route, 1, seconds)
+                self.seconds.labels(route).observe(time.perf_counter() - began)
 
     def routes(self) -> APIRouter:
         """Return `/metrics`."""

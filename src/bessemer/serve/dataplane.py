@@ -38,36 +38,11 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LoadedBase:
-    """A base in memory, and what is on it."""
-
-    name: str
-    engine: str
-    #: How many tasks of each tier, 0 to 2.
-    tasks: dict[int, int]
-    #: For adapters.
-    slots_used: int
-    slots: int
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Where the time of one request went, in seconds."""
-
-    tokenising: float
-    queue: float
-    computing: float
-
-
-@dataclass(frozen=True)
 class Answer:
     """What one request is answered with."""
 
     call: str
     release: str
-    #: Of all texts.
-    tokens: int
-    timings: Timings
     #: Of the release that answered; the route may serve another one by now.
     task: Task
     #: For each text its predictions; see `Task.decode`.
@@ -188,15 +163,6 @@ class DataPlane:
         """Return how many texts wait, and their tokens."""
         return self._workers.waiting
 
-    def loaded(self) -> list[LoadedBase]:
-        """Return the bases in memory."""
-        found: dict[tuple[str, str], int] = {}
-        for served in {s.release: s for s in self._routing.served.values()}.values():
-            contents = served.resident.contents
-            key = (contents.base.name, contents.engine)
-            found[key] = found.get(key, 0) + 1
-        return [LoadedBase(*key, {0: 0, 1: 0, 2: n}, 0, 0) for key, n in found.items()]
-
     def authenticate(self, authorization: str | None) -> tuple[str, KeyState]:
         """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
         return authenticate(authorization, self._routing.keys)
@@ -279,9 +245,7 @@ class DataPlane:
             milliseconds=round((time.perf_counter() - asked.began) * 1000, 3),
         )
         self._record(call)
-        timings = Timings(0.0, 0.0, call.milliseconds / 1000)
-        release = asked.served.release
-        return Answer(call.id, release, call.tokens, timings, resident.task, predictions, flat)
+        return Answer(call.id, asked.served.release, resident.task, predictions, flat)
 
 
 def _check_unicode(number: int, text: str) -> None:

@@ -24,7 +24,6 @@ class Resident:
     task: Task
     engine: Engine
     tokenizer: Tokenizer
-    tier: int = 2
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return features, as many rows as texts."""
