@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import random
 import shlex
 import shutil
@@ -16,11 +17,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tests.conftest import ROOT, copy_home, small_rows, write_project
+from tritonclient.grpc import InferenceServerClient as Triton
+from tritonclient.grpc import InferInput
 
 from bessemer.cli import main
 
@@ -131,11 +136,11 @@ def test_the_bundle_answers_the_same_in_a_fresh_process(finished: Path, tmp_path
 class Server:
     """`bessemer serve` in a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *arguments: str) -> None:
         environment = {**os.environ, "BESSEMER_HOME": str(home)}
         began = time.monotonic()
         self.process = subprocess.Popen(
-            command("serve", "--port", "0", "--json"),
+            command("serve", "--port", "0", "--json", *arguments),
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -244,15 +249,42 @@ def test_a_killed_server_loses_no_answered_call(finished: Path, tmp_path: Path) 
     assert sorted(answered_calls(home)) == sorted(ids)
 
 
-def test_a_taken_port_is_told(finished: Path, tmp_path: Path) -> None:
+def test_grpc_drains_with_the_server(finished: Path, tmp_path: Path) -> None:
+    home = copy_home(finished / "home", tmp_path / "home")
+    with Server(home, "--grpc-port", "0") as server, Triton(server.told["grpc"]) as client:
+        key = {"authorization": f"Bearer {server.told['key']}"}
+        texts = np.array([text for text, _ in small_rows()], dtype=np.object_)
+        tensor = InferInput("text", [len(texts)], "BYTES").set_data_from_numpy(texts)
+        done: queue.Queue[tuple[Any, Exception | None]] = queue.Queue()
+        for _ in range(4):
+            client.async_infer(
+                "small", [tensor], lambda result, error: done.put((result, error)), headers=key
+            )
+        assert client.is_server_ready(key)
+        while "bessemer_waiting_texts 0" in httpx.get(f"{server.url}/metrics", headers=key).text:
+            assert done.empty()
+            time.sleep(0.005)
+        assert server.stop() == 0
+        ended = [done.get(timeout=5) for _ in range(4)]
+        answered = [result for result, error in ended if error is None]
+        assert answered, ended
+        assert all(len(result.as_numpy("label")) == len(texts) for result in answered)
+        told = {error.status() for _, error in ended if error is not None}
+        assert told <= {"StatusCode.UNAVAILABLE"}
+        assert server.process.stderr.read() == ""
+    assert len(answered_calls(home)) == len(answered)
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_taken_port_is_told(option: str, finished: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run(tmp_path / "home", "serve", "--port", str(port))
+        done = run(tmp_path / "home", "serve", "--port", "0", option, str(port))
     assert done.returncode == 4
     assert f"Port {port} of 127.0.0.1 is in use" in done.stderr
-    assert "--port" in done.stderr
+    assert f"with {option} (0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

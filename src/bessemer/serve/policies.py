@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -88,10 +88,14 @@ class LengthWindow(Policy):
     tokens: int = BUDGET
     #: Who has had so many tokens more than the one whose turn it is fills no gaps of that one's.
     lead: float = 4 * BUDGET
+    #: Every so many batches the oldest row of all is next: rows that fill gaps count for their
+    #: tenant, and could put off the turn in which its rows of another length are computed.
+    every: int = 8
 
     def choose(self, waiting: Waiting, now: float) -> list[Row]:
         """Return rows of like length."""
-        head = waiting.next_in_turn()
+        aged = waiting.batches % self.every == self.every - 1
+        head = waiting.oldest() if aged else waiting.next_in_turn()
         if head is None:
             return []
         near = islice(waiting.alike(head), WINDOW)
@@ -102,6 +106,18 @@ class LengthWindow(Policy):
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy for policy in (Single, CountAndTimeout, FifoTokenBudget, LengthWindow)
 }
+
+
+def batches(lengths: Sequence[int], tokens: int = BUDGET) -> list[list[int]]:
+    """Return the numbers of rows in batches of like length, for when nobody waits for one."""
+    found: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        longest = lengths[number]
+        if found and len(found[-1]) < MOST_ROWS and longest * (len(found[-1]) + 1) <= tokens:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return found
 
 
 def _first(rows: Iterable[Row], most: int, tokens: float) -> list[Row]:
