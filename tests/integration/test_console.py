@@ -17,24 +17,17 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.routing import Mount, Route
-from tests.integration.test_serving import Server, running, shared  # noqa: F401
+from tests.server import Server, running
 
 from bessemer.console import app, language, live, sessions
 from bessemer.console.guard import HEADERS, LOGIN, STATIC
 from bessemer.console.pages import Pages
 from bessemer.console.sessions import MOST_FAILURES, SESSION_SECONDS, Sessions
 from bessemer.core.errors import AuthenticationError, OverloadedError
-from bessemer.http.errors import STATUS
 from bessemer.service.platform import Platform
 
 TEMPLATES = sorted(Path(app.__file__).with_name("templates").glob("*.html"))
 ROOM = "/console/deployments"
-
-
-@pytest.fixture
-def server(platform: Platform) -> Iterator[Server]:
-    with running(platform) as found:
-        yield found
 
 
 def browser(server: Server, **headers: str) -> httpx.Client:
@@ -81,9 +74,9 @@ class Events:
 # ---- who gets in
 
 
-def test_every_address_needs_a_session(shared: Server) -> None:  # noqa: F811
+def test_every_address_needs_a_session(shared: Server) -> None:
     plane = shared.serving.plane
-    routes = app.console(shared.platform, plane, Sessions(plane), STATUS).routes
+    routes = app.console(shared.platform, plane, Sessions(plane), []).routes
     known = [r for r in routes if isinstance(r, Route)]
     assert [r.path for r in routes if isinstance(r, Mount)] == [STATIC.rstrip("/")]
     walked = [(r.path, method) for r in known for method in r.methods - {"HEAD"}]
@@ -118,14 +111,14 @@ def test_every_address_needs_a_session(shared: Server) -> None:  # noqa: F811
     assert set(shown) == {200, 401}
 
 
-def test_parts_of_pages_and_streams_are_refused_in_their_own_way(shared: Server) -> None:  # noqa: F811
+def test_parts_of_pages_and_streams_are_refused_in_their_own_way(shared: Server) -> None:
     with browser(shared) as client:
         part = client.get(ROOM, headers={"HX-Request": "true"})
         assert (part.status_code, part.headers["hx-redirect"]) == (401, LOGIN)
         assert client.get("/console/live", headers={"Accept": "*/*"}).status_code == 401
 
 
-def test_logging_in_and_out(shared: Server) -> None:  # noqa: F811
+def test_logging_in_and_out(shared: Server) -> None:
     with browser(shared) as client:
         wrong = client.post(LOGIN, data={"key": f"bsm_{'0' * 12}_{'0' * 64}"})
         assert wrong.status_code == 401
@@ -155,7 +148,7 @@ def test_logging_in_and_out(shared: Server) -> None:  # noqa: F811
     ["https://elsewhere.example/", "//elsewhere.example", "/console/../predict", "/console//x",
      "javascript:alert(1)", "/predict/small", "/console/\\elsewhere", "/consoles"],
 )  # fmt: skip
-def test_a_login_leads_nowhere_else(shared: Server, address: str) -> None:  # noqa: F811
+def test_a_login_leads_nowhere_else(shared: Server, address: str) -> None:
     with browser(shared) as client:
         answer = client.post(LOGIN, params={"next": address}, data={"key": shared.owner})
         assert answer.headers["location"] == "/console"
@@ -179,14 +172,14 @@ def test_a_session_ends_in_time_and_with_its_key(server: Server) -> None:
     assert found.find(revoked.id) is None
 
 
-def test_sessions_are_bounded(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_sessions_are_bounded(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MOST_SESSIONS", 3)
     found = Sessions(shared.serving.plane)
     begun = [found.begin(shared.owner, "here") for _ in range(5)]
     assert [found.find(s.id) is not None for s in begun] == [False, False, True, True, True]
 
 
-def test_guessing_is_slowed_down(shared: Server) -> None:  # noqa: F811
+def test_guessing_is_slowed_down(shared: Server) -> None:
     now = [0.0]
     found = Sessions(shared.serving.plane, lambda: now[0])
     for _ in range(MOST_FAILURES):
@@ -221,7 +214,7 @@ def test_other_sites_change_nothing(server: Server) -> None:
         assert platform.deployments.live("small").release == "small@1"
 
 
-def test_headers_are_strict_on_every_answer(shared: Server) -> None:  # noqa: F811
+def test_headers_are_strict_on_every_answer(shared: Server) -> None:
     with logged_in(shared) as client:
         for path in ("/console", ROOM, f"{ROOM}/small", f"{ROOM}/none", LOGIN, "/console/nowhere",
                      f"{STATIC}console.js", f"{STATIC}nothing.js"):  # fmt: skip
@@ -301,7 +294,7 @@ def test_every_message_is_in_both_languages_and_used() -> None:
     ],
 )
 def test_the_reader_chooses_the_language(
-    shared: Server, accepted: str, cookie: str, wanted: str  # noqa: F811
+    shared: Server, accepted: str, cookie: str, wanted: str
 ) -> None:  # fmt: skip
     headers = {"Accept-Language": accepted, "Cookie": f"bessemer_language={cookie}"}
     with browser(shared, **headers) as client:
@@ -313,7 +306,7 @@ def test_the_reader_chooses_the_language(
 # ---- what it shows
 
 
-def test_the_room_and_a_route(shared: Server) -> None:  # noqa: F811
+def test_the_room_and_a_route(shared: Server) -> None:
     for tongue, words in (("en", ("Deployments", "Try it")), ("zh", ("部署", "试一试"))):
         with logged_in(shared, **{"Accept-Language": tongue}) as client:
             room, route = client.get(ROOM).text, client.get(f"{ROOM}/small").text
@@ -411,6 +404,27 @@ def test_rolling_back(server: Server) -> None:
         assert client.post(f"{ROOM}/nowhere/rollback").status_code == 404
 
 
+def test_a_canary_is_shown_and_promoted(server: Server) -> None:
+    platform = server.platform
+    platform.deploy(release_again(platform), "small", 0.25)
+    platform.aliases.set("other", "small")
+    with logged_in(server) as client:
+        assert "small@2 · 25 %" in client.get(ROOM).text
+        page = client.get(f"{ROOM}/small").text
+        assert "Aliases" in page
+        opened = re.findall(r'data-opens="(\w+)"', page)
+        assert opened == ["promote", "end", "unload"]
+        assert client.post(f"{ROOM}/small/end").status_code == 303
+        assert platform.deployments.live("small").canary is None
+        platform.deploy("small@2", "small", 0.25)
+        assert client.post(f"{ROOM}/small/promote").status_code == 303
+        assert platform.deployments.live("small").release == "small@2"
+        assert client.post(f"{ROOM}/small/unload").status_code == 303
+        assert "unloaded" in client.get(ROOM).text
+        assert client.post(f"{ROOM}/small/load").status_code == 303
+        assert not platform.deployments.live("small").unloaded
+
+
 # ---- live numbers
 
 
@@ -436,6 +450,7 @@ def test_numbers_follow_the_requests(server: Server) -> None:
             seconds[frame["second"]["at"]] = frame["second"]
         assert sum(second["failed"] for second in seconds.values()) == 2
         assert sum(second["answered"] for second in seconds.values()) == 5
+        assert sum(second["texts"] for second in seconds.values()) == 10
         route = frame["routes"]["small"]
         assert route["rate"] == 0.5
         assert (route["share"], route["failed"]) == (1, 1)

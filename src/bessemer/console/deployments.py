@@ -35,7 +35,17 @@ class Action:
     possible: Callable[[Deployment], bool]
 
 
-ACTIONS = (Action("rollback", Deployments.rollback, lambda newest: newest.previous is not None),)
+ACTIONS = (
+    Action("promote", Deployments.promote, lambda newest: newest.canary is not None),
+    Action("end", Deployments.rollback, lambda newest: newest.canary is not None),
+    Action(
+        "rollback",
+        Deployments.rollback,
+        lambda newest: newest.canary is None and newest.previous is not None,
+    ),
+    Action("unload", Deployments.unload, lambda newest: not newest.unloaded),
+    Action("load", Deployments.load, lambda newest: newest.unloaded),
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class Room:
             history=history,
             names=names,
             release=platform.releases.show(history[0].release),
+            aliases=[a.name for a in platform.aliases.list() if a.route == route],
             mark=mark(self._shell.plane),
         )
 

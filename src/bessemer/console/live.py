@@ -117,7 +117,8 @@ class Live:
 def mark(plane: DataPlane) -> str:
     """Return what changes whenever the routes that are served do."""
     routing = plane.routing
-    return f"{routing.version}.{len(routing.served)}.{len(routing.broken)}"
+    counts = len(routing.served), len(routing.canaries), len(routing.broken)
+    return ".".join(map(str, (routing.version, *counts)))
 
 
 def memory() -> int | None:

@@ -19,12 +19,9 @@ from bessemer.bundle.weights import pooled
 from bessemer.core.clock import Clock
 from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
-<<<<<<< HEAD
-from bessemer.serve.meter import Meter
-=======
 from bessemer.engines.base import States
 from bessemer.serve.answers import Answer, Embedded, LoadedBase, Timings
->>>>>>> origin/main
+from bessemer.serve.meter import Meter
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Base, Resident
 from bessemer.serve.routing import Routing, Served, bundles
@@ -81,13 +78,8 @@ class DataPlane:
         self._load = load
         self._record = record
         self._clock = clock
-<<<<<<< HEAD
         self.meter = Meter()
-        # The engine computes rows one by one, so that a batch would only keep rows from a core.
-        scheduler = Scheduler(LengthWindow(tokens=1), most_tokens=MOST_WAITING_TOKENS)
-=======
         scheduler = Scheduler(LengthWindow(), most_tokens=MOST_WAITING_TOKENS)
->>>>>>> origin/main
         self._workers = Workers(scheduler, threads)
         self._tokenising = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
         self._routing = Routing()
