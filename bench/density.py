@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from bench import tasks
+from bench.banking import texts
 from bench.base import OUT, ROOT, Bench, Row, at_least, at_most
 from bench.command import bessemer, ran
 from bench.peers.environment import PEERS
-from bench.texts import banking
 from bessemer.pretrained import resolve
 
 TASKS = 1000
@@ -105,7 +105,7 @@ def _peft() -> dict[str, Any]:
     from bessemer.serve.residents import tokenizer
 
     folder = resolve.resolve("minilm-l6", relative_to=ROOT).folder
-    encoded = tokenizer(folder / resolve.TOKENISER).encode_batch(banking("test"))
+    encoded = tokenizer(folder / resolve.TOKENISER).encode_batch(texts())
     source, target = OUT / "density-rows.json", OUT / "density-peft.json"
     source.write_text(json.dumps([row.ids for row in encoded]))
     script = str(PEERS / "peft" / "run.py")

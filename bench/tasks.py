@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 from safetensors.numpy import load_file, save_file
 
+from bench.banking import texts
 from bench.base import ROOT
-from bench.texts import banking
 from bessemer.bundle import signature
 from bessemer.bundle.format import ADAPTER, STATEMENT
 from bessemer.core import digest, folder
@@ -50,8 +50,7 @@ def main(home: Path, name: str, count: int) -> dict[str, Any]:
     residents = Residents()
     base = residents.load(plain, signing.signed(platform.home, plain))
     workers = Workers(Scheduler(LengthWindow(), most_tokens=10**7), os.cpu_count() or 1)
-    texts = banking("test")
-    rows = base.encode(texts).features
+    rows = base.encode(texts()).features
     _asked(workers, [base], rows)
     before = _pauses(workers, base, rows, 3.0)
     loaded: list[Resident] = []

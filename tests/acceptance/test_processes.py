@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,42 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+
+
+def test_a_rolling_restart_fails_no_request(finished: Path, tmp_path: Path) -> None:
+    """Two servers behind one port; the first ends while callers with open connections go on."""
+    home = copy_home(finished / "home", tmp_path / "home")
+    failures: list[str] = []
+    answered, ended = Counter(), threading.Event()
+
+    def asks(url: str, key: str, number: int) -> None:
+        with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+            while not ended.is_set():
+                try:
+                    answer = client.post(f"{url}/predict/small", json={"inputs": f"text {number}"})
+                    answered[answer.status_code] += 1
+                except httpx.HTTPError as error:
+                    failures.append(repr(error))
+
+    with Server(home, "--share-port") as first:
+        port, key = first.url.rpartition(":")[2], first.told["key"]
+        threads = [threading.Thread(target=asks, args=(first.url, key, n)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        with Server(home, "--share-port", "--port", port) as second:
+            assert first.stop() == 0
+            before = answered[200]
+            time.sleep(1)
+            with Server(home, "--share-port", "--port", port) as third:
+                assert second.stop() == 0
+                ended.set()
+                for thread in threads:
+                    thread.join(30)
+                assert third.stop() == 0
+    assert not failures
+    assert set(answered) == {200}
+    assert answered[200] > before > 50
+    assert len(answered_calls(home)) == answered[200]
 
 
 def answered_calls(home: Path) -> list[str]:

@@ -47,6 +47,12 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option(help="Port for gRPC, which is off without; 0 takes a free one.")
     ] = None,
+    share_port: Annotated[
+        bool,
+        typer.Option(
+            "--share-port", help="Let other servers listen there too, as in a rolling restart."
+        ),
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -58,8 +64,10 @@ def serve(
     with needs("serve"):
         from bessemer.http import server
     opened = platform(home)
-    bound = server.listen(host, port)
-    grpc = None if grpc_port is None else server.listen(host, grpc_port, "--grpc-port")
+    bound = server.listen(host, port, shared=share_port)
+    grpc = None
+    if grpc_port is not None:
+        grpc = server.listen(host, grpc_port, "--grpc-port", shared=share_port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{bound.getsockname()[1]}"
     beside = None if grpc is None else f"{name}:{grpc.getsockname()[1]}"

@@ -18,6 +18,8 @@ from bessemer.serve.answers import Answer, Embedded
 
 #: Most answers are there sooner; for the others it is worth asking whether someone waits.
 PATIENCE_SECONDS = 0.1
+#: Of the header that keeps a caller to one release.
+MOST_STICKY_BYTES = 256
 #: What zlib calls the encodings that a body may have.
 WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 
@@ -135,6 +137,22 @@ def deadline(request: Request) -> float | None:
             remedy="Send a whole number of milliseconds, at least 1.",
         )
     return int(value) / 1000
+
+
+def sticky(request: Request) -> str | None:
+    """Return what tells the caller's own users apart where a canary takes a share, or None.
+
+    Raises:
+        RequestError: The header is longer than `MOST_STICKY_BYTES`.
+    """
+    value = header(request, b"x-sticky-key")
+    if value is None:
+        return None
+    if len(value) > MOST_STICKY_BYTES:
+        raise RequestError(
+            f"X-Sticky-Key has {len(value)} bytes.", remedy=f"Send at most {MOST_STICKY_BYTES}."
+        )
+    return value.decode("latin-1")
 
 
 async def unless_gone(request: Request, answer: Awaitable[Answered]) -> Answered:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bessemer.core.errors import RequestError
-from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, unless_gone
+from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, sticky, unless_gone
 from bessemer.http.metrics import Metrics
 from bessemer.serve.answers import Embedded
 from bessemer.serve.dataplane import DataPlane
@@ -62,7 +62,9 @@ async def embedded(
     Raises:
         RequestError: The vectors have not so many dimensions.
     """
-    coming = plane.embed(route, key(request), inputs, deadline=deadline(request))
+    coming = plane.embed(
+        route, key(request), inputs, sticky=sticky(request), deadline=deadline(request)
+    )
     found = await unless_gone(request, coming)
     if dimensions is None:
         return found

@@ -19,6 +19,7 @@ from bessemer.http.bodies import (
     header,
     headers,
     key,
+    sticky,
     unless_gone,
     validated,
 )
@@ -89,9 +90,13 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         body = validated(told, Inference)
         texts = texts_of(body, behind)
         # Before anything is computed; the answer may be another release's by then.
-        wanted(body, find(plane, model, version).resident.task.describe())
+        owner, caller = key(request), sticky(request)
+        served = find(plane, model, version, caller or owner)
+        wanted(body, served.resident.task.describe())
         seconds = sooner(body, deadline(request))
-        coming = plane.predict(model, key(request), texts, None, tensors=True, deadline=seconds)
+        coming = plane.predict(
+            model, owner, texts, None, tensors=True, sticky=caller, deadline=seconds
+        )
         answer = await unless_gone(request, coming)
         check_version(model, version, answer.release)
         metrics.answered(model, len(texts), began)

@@ -51,10 +51,11 @@ class Metrics:
         """Count a request that was answered.
 
         Args:
-            route: As in the address.
+            route: As in the address; an alias counts for its route.
             texts: How many it held.
             began: When its handling began, by the performance counter.
         """
+        route = self._plane.routing.resolve(route)
         if route not in self._counters:
             self._counters[route] = (
                 self.requests.labels(route, "answered"),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from bessemer.core.errors import RequestError
-from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, unless_gone
+from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, sticky, unless_gone
 from bessemer.http.metrics import Metrics
 from bessemer.serve.answers import Answer
 from bessemer.serve.dataplane import DataPlane
@@ -59,7 +59,9 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
             _check(body.parameters, plane.routing.route(route).resident.task)
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         top_k = (body.top_k or body.parameters.top_k or 0) if body.asked else None
-        coming = plane.predict(route, key(request), texts, top_k, deadline=deadline(request))
+        coming = plane.predict(
+            route, key(request), texts, top_k, sticky=sticky(request), deadline=deadline(request)
+        )
         answer = await unless_gone(request, coming)
         metrics.answered(route, len(texts), began)
         return Json(_shaped(body, answer), headers=headers(answer, began))

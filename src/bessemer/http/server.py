@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds that requests in hand are given to finish after SIGTERM.
 DRAIN_SECONDS = 30
+#: Seconds that connections on which nothing comes are left open after SIGTERM.
+LINGER_SECONDS = 2.0
 #: Of request line and headers; a head that is longer is not answered.
 MOST_HEAD_BYTES = 65_536
 #: Seconds in which a head must be there.
@@ -91,6 +93,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a body, whose size the guard bounds."""
         super().on_headers_complete()
+        if getattr(self.config, "draining", False):
+            self.cycle.keep_alive = False
         self._enter(BODY_SECONDS, math.inf)
 
     def on_message_complete(self) -> None:
@@ -123,6 +127,12 @@ class _Protocol(HttpToolsProtocol):
             self.transport.abort()
 
 
+class _Settings(uvicorn.Config):
+    """Uvicorn's configuration, and whether the server is ending."""
+
+    draining = False
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that refuses new requests before it stops to listen, and gRPC beside it."""
 
@@ -139,10 +149,41 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and finish what is in hand."""
-        doors = [super().shutdown(sockets)]
+        doors = [self._drain(sockets or [])]
         if self.grpc is not None:
             doors.append(self.grpc.stop(DRAIN_SECONDS))
         await asyncio.gather(*doors)
+
+    async def _drain(self, sockets: list[socket.socket]) -> None:
+        """Answer what still comes over open connections, and let each end with its answer.
+
+        Who holds one may be about to send its next request: to close it at once would fail that.
+        """
+        assert isinstance(self.config, _Settings)
+        self.config.draining = True
+        for bound in sockets:
+            await self._accept_waiting(bound)
+        for server in self.servers:
+            server.close()
+        for bound in sockets:
+            bound.close()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + LINGER_SECONDS
+        while self.server_state.connections and not self.force_exit and loop.time() < ends:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    async def _accept_waiting(self, bound: socket.socket) -> None:
+        """Take the connections that the system has accepted: to close the socket resets them."""
+        bound.setblocking(False)
+        while True:
+            try:
+                connection, _ = bound.accept()
+            except OSError:  # nobody waits
+                return
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Protocol(self.config, self.server_state, self.lifespan.state), connection
+            )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -164,13 +205,15 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
-def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+def listen(host: str, port: int, option: str = "--port", *, shared: bool = False) -> socket.socket:
     """Return a socket bound to an address; port 0 takes a free one.
 
     Args:
         host: A name or an address of this machine.
         port: Its port.
         option: By which the port was chosen.
+        shared: Whether other processes of the same user may share it (SO_REUSEPORT). Then
+            nothing comes in before the server is ready, since another one may be.
 
     Raises:
         PortTakenError: Another process listens there.
@@ -180,8 +223,11 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
-        bound.listen(2048)
+        if not shared:
+            bound.listen(2048)
     except (OSError, OverflowError) as error:
         bound.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
@@ -198,7 +244,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
 
 def settings(app: ASGIApp) -> uvicorn.Config:
     """Return how an application is served."""
-    return uvicorn.Config(
+    return _Settings(
         app,
         log_level="warning",
         access_log=False,

@@ -14,13 +14,21 @@ from bessemer.serve.routing import Served
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters"]
 
 
-def find(plane: DataPlane, model: str, version: str | None = None) -> Served:
+def find(
+    plane: DataPlane, model: str, version: str | None = None, caller: str | None = None
+) -> Served:
     """Return what a route serves; its version is the release.
+
+    Args:
+        plane: Serves it.
+        model: The route.
+        version: The release that it must serve, or None for any.
+        caller: Who is served, where a canary takes a share; None for whom it does not take.
 
     Raises:
         UnknownNameError: There is no such route, or it serves another release.
     """
-    served = plane.routing.route(model)
+    served = plane.routing.route(model, caller)
     check_version(model, version, served.release)
     return served
 

@@ -94,11 +94,11 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Return whether requests are taken."""
+        """Return whether requests should come; some that come when they should not are answered."""
         return self._routing.version >= 0 and not self._draining
 
     def check_ready(self) -> None:
-        """Raise `NotReadyError` unless requests are taken."""
+        """Raise `NotReadyError` unless requests should come."""
         if not self.ready:
             state = "is stopping" if self._draining else "is still loading"
             raise NotReadyError(f"The server {state}.", remedy="Ask again in a second.")
@@ -133,7 +133,7 @@ class DataPlane:
         return True
 
     def drain(self) -> None:
-        """Take no more requests; those in hand are finished."""
+        """Say that no more requests should come; those that do are answered until `close`."""
         self._draining = True
 
     def close(self) -> None:
@@ -243,7 +243,8 @@ class DataPlane:
 
     def _asked(self, route: str, key: str, sticky: str | None, count: int) -> _Asked:
         """Return a request that may come in."""
-        self.check_ready()
+        if self._routing.version < 0:
+            self.check_ready()
         served = self._routing.route(route, sticky or key)
         if count > MOST_TEXTS:
             raise TooLargeError(

@@ -124,24 +124,31 @@ class Workers:
 
     def _work(self) -> None:
         while rows := self._take():
-            began = time.perf_counter()
-            failed = self._compute(rows)
-            seconds = time.perf_counter() - began
-            ended = []
-            with self._changed:
-                if not failed:
-                    self._scheduler.done(rows, seconds, len(self._threads))
-                for row in rows:
-                    job = self._jobs.get(row.request)
-                    if job is None:
-                        continue  # it was cancelled, or another of its rows has failed
-                    job.left -= 1
-                    if row.request in failed:
-                        self._scheduler.cancel(row.request)
-                    if row.request in failed or not job.left:
-                        ended.append((self._jobs.pop(row.request), failed.get(row.request)))
-            for job, error in ended:
-                _settle(job.future, partial(_answer, job, error))
+            self._do(rows)
+
+    def _do(self, rows: list[Row]) -> None:
+        """Compute a batch and finish the requests that it was the last of.
+
+        While the thread waits for the next one, nothing here holds on to an engine.
+        """
+        began = time.perf_counter()
+        failed = self._compute(rows)
+        seconds = time.perf_counter() - began
+        ended = []
+        with self._changed:
+            if not failed:
+                self._scheduler.done(rows, seconds, len(self._threads))
+            for row in rows:
+                job = self._jobs.get(row.request)
+                if job is None:
+                    continue  # it was cancelled, or another of its rows has failed
+                job.left -= 1
+                if row.request in failed:
+                    self._scheduler.cancel(row.request)
+                if row.request in failed or not job.left:
+                    ended.append((self._jobs.pop(row.request), failed.get(row.request)))
+        for job, error in ended:
+            _settle(job.future, partial(_answer, job, error))
 
     def _take(self) -> list[Row]:
         """Return the next batch; none when the threads are to end."""

@@ -9,7 +9,7 @@ from bessemer.core.errors import RequestError
 from bessemer.http import tensors
 from bessemer.http.bodies import validated
 from bessemer.http.infer import Inference, wanted
-from bessemer.serve.dataplane import Answer
+from bessemer.serve.answers import Answer
 
 #: Where the values of a tensor lie that are not raw.
 CONTENTS = {

@@ -89,9 +89,13 @@ class Rpcs:
         asked, behind = inference.body(request)
         texts = texts_of(asked, behind)
         # Before anything is computed; the answer may be another release's by then.
-        wanted(asked, find(self._plane, model, version).resident.task.describe())
+        caller = dict(context.invocation_metadata()).get("x-sticky-key")
+        served = find(self._plane, model, version, caller or key)
+        wanted(asked, served.resident.task.describe())
         seconds = sooner(asked, context.time_remaining())
-        answer = await self._plane.predict(model, key, texts, None, tensors=True, deadline=seconds)
+        answer = await self._plane.predict(
+            model, key, texts, None, tensors=True, sticky=caller, deadline=seconds
+        )
         check_version(model, version, answer.release)
         self._metrics.answered(model, len(texts), began)
         told = headers(answer, began)
