@@ -382,7 +382,8 @@ def test_trying_a_route(server: Server) -> None:
         missing = client.post(f"{ROOM}/none/try", data={"text": text})
         assert missing.status_code == 404
         assert missing.text.startswith('<p class="alert"')
-        server.serving.plane.drain()
+        server.platform.deployments.unload("small")
+        server.serving.plane.refresh()
         assert client.post(f"{ROOM}/small/try", data={"text": text}).status_code == 503
 
 
