@@ -9,9 +9,13 @@ from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from starlette.routing import Route
 
 from bessemer.cli.errors import BUG, EXIT_CODES, GATE_FAILED, INTERRUPTED
 from bessemer.cli.main import COMMANDS, LazyGroup
+from bessemer.console import app as console
+from bessemer.console.guard import LOGIN
+from bessemer.console.sessions import Sessions
 from bessemer.core.clock import utc_now
 from bessemer.core.project import Project
 from bessemer.http.app import api
@@ -136,19 +140,34 @@ def http() -> str:
     ]
     return "\n".join(
         [
-            "# HTTP\n\nEvery address needs a key: `Authorization: Bearer bsm_…`. The body of an"
-            ' error is `{"error": …, "error_type": …}`, under `/v1` `{"error": {"message", "type",'
-            ' "param", "code"}}`. `/openapi.json` tells programs the same.\n',
+            "# HTTP\n\nEvery address but the console's needs a key: `Authorization: Bearer bsm_…`."
+            ' The body of an error is `{"error": …, "error_type": …}`, under `/v1` `{"error":'
+            ' {"message", "type", "param", "code"}}`. `/openapi.json` tells programs the same.\n',
             _table(("", "who", ""), rows),
             f"## gRPC\n\nWith `--grpc-port`: the rpcs of `{SERVICE}`, which need the same key in"
             " the metadata `authorization`.\n",
             _table(("", "who", ""), rpcs),
+            "## The console\n\nPages for people, which need a session. Static files, under"
+            " `/console/static/`, need none.\n",
+            _table(("", "who", ""), _pages(plane)),
             "## Statuses of errors\n",
             _table(("HTTP", "gRPC", "when"), statuses),
             "## Metrics\n\nAt `/metrics`, for Prometheus.\n",
             _table(("metric", "meaning"), metrics),
         ]
     )
+
+
+def _pages(plane: DataPlane) -> list[tuple[str, ...]]:
+    rows = []
+    for route in console.console(
+        cast(Platform, None), plane, Sessions(plane), [(kind, http) for kind, http, _ in STATUS]
+    ).routes:
+        if isinstance(route, Route):
+            who = "anyone" if route.path == LOGIN else "a session"
+            method = min(route.methods or ())
+            rows.append((f"`{method} {route.path}`", who, _first_line(route.endpoint)))
+    return rows
 
 
 def _first_line(documented: object) -> str:

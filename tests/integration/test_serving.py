@@ -163,7 +163,10 @@ def test_unknown_routes_and_addresses(shared: Server) -> None:
 
 
 def test_every_route_needs_a_key_and_the_right_role(shared: Server) -> None:
-    """Walks all operations of the application, health and documentation included."""
+    """Walks all operations of the application, health and documentation included.
+
+    `test_console.py` walks the console, whose pages need a session instead.
+    """
     app = api(shared.platform, shared.serving.plane)
     paths = {**app.openapi()["paths"], "/openapi.json": {"get": {}}, "/nowhere": {"get": {}}}
     assert len(paths) > 15

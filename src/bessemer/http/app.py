@@ -7,8 +7,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bessemer.console import app as console
+from bessemer.console.guard import CONSOLE
 from bessemer.core.errors import BessemerError
 from bessemer.core.version import VERSION
 from bessemer.http import control, embed, errors, infer, predict, repository, v1, v2
@@ -58,11 +60,18 @@ def api(platform: Platform, plane: DataPlane, metrics: Metrics | None = None) ->
 
 
 def guarded(platform: Platform, plane: DataPlane, metrics: Metrics | None = None) -> ASGIApp:
-    """Return the application as it is served: nothing is answered without a key.
+    """Return everything as it is served: nothing without a key, no page without a session.
 
     Args:
         platform: Does what owners ask for.
         plane: Answers everything else.
         metrics: Where requests are counted, if another door counts there too.
     """
-    return Guard(api(platform, plane, metrics).state.direct, plane)
+    programs = Guard(api(platform, plane, metrics).state.direct, plane)
+    people = console.guarded(platform, plane, [(kind, http) for kind, http, _ in errors.STATUS])
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        page = scope["type"] == "http" and scope["path"].startswith(CONSOLE)
+        await (people if page else programs)(scope, receive, send)
+
+    return served

@@ -39,20 +39,22 @@ class Direct:
         if scope["type"] == "http" and scope["method"] == "POST":
             for pattern, endpoint in self._routes:
                 if found := pattern.match(scope["path"]):
-                    request = Request(scope, receive)
-                    response = await self._answer(
-                        request, endpoint(request=request, **found.groupdict())
-                    )
+                    request, named = Request(scope, receive), found.groupdict()
+                    coming = endpoint(request=request, **named)
+                    route = named.get("route", named.get("model"))
+                    response = await self._answer(request, route, coming)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
-    async def _answer(self, request: Request, coming: Awaitable[Response]) -> Response:
+    async def _answer(
+        self, request: Request, route: str | None, coming: Awaitable[Response]
+    ) -> Response:
         try:
             return await coming
         except BessemerError as error:
-            self._metrics.failed(type(error).__name__)
+            self._metrics.failed(type(error).__name__, route)
             return await on_bessemer_error(request, error)
         except Exception as error:
-            self._metrics.failed("InternalError")
+            self._metrics.failed("InternalError", route)
             return await on_bug(request, error)

@@ -62,17 +62,24 @@ class Metrics:
                 self.texts.labels(route),
                 self.seconds.labels(route),
             )
-        requests, counted, seconds = self._counters[route]
+        requests, counted, histogram = self._counters[route]
         requests.inc()
         counted.inc(texts)
-        seconds.observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        histogram.observe(seconds)
+        self._plane.meter.answered(self._plane.routing.resolve(route), texts, seconds)
 
-    def failed(self, outcome: str) -> None:
-        """Count a request that was not, by the kind of error.
+    def failed(self, outcome: str, route: str | None = None) -> None:
+        """Count a request that was not answered.
 
-        Its route may not exist: a malformed body is refused before it is looked up.
+        Args:
+            outcome: The kind of error.
+            route: As in the address, which may name none that exists; None where the address
+                names none at all.
         """
         self.requests.labels(UNKNOWN, outcome).inc()
+        known = self._plane.routing.resolve(route or "")
+        self._plane.meter.failed(known if known in self._plane.routing.served else None)
 
     def routes(self) -> APIRouter:
         """Return `/metrics`."""

@@ -21,6 +21,7 @@ from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, Too
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.engines.base import States
 from bessemer.serve.answers import Answer, Embedded, LoadedBase, Timings
+from bessemer.serve.meter import Meter
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Base, Resident
 from bessemer.serve.routing import Routing, Served, bundles
@@ -77,6 +78,7 @@ class DataPlane:
         self._load = load
         self._record = record
         self._clock = clock
+        self.meter = Meter()
         scheduler = Scheduler(LengthWindow(), most_tokens=MOST_WAITING_TOKENS)
         self._workers = Workers(scheduler, threads)
         self._tokenising = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")

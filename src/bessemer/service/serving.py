@@ -74,6 +74,7 @@ class Serving:
 
     def _follow(self) -> None:
         self.plane.refresh()
+        self.plane.meter.waiting(self.plane.waiting[0])
 
     def _drain(self) -> None:
         self._journal.rotate()
