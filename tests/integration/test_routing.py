@@ -229,6 +229,32 @@ def test_the_view_does_not_wait_for_a_release_that_loads(three: Platform) -> Non
     plane.close()
 
 
+def test_the_sticky_key_comes_in_a_header_of_every_protocol(three: Platform) -> None:
+    three.deploy("small@2", canary=0.5)
+    with running(three) as server:
+        drawn = server.serving.plane.routing.canaries["small"]
+        bodies = {
+            "/predict/small": {"inputs": "one"},
+            "/embed/small": {"inputs": "one"},
+            "/v1/embeddings": {"model": "small", "input": "one"},
+            "/v2/models/small/infer": {
+                "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["one"]}]
+            },
+        }
+        for number in range(6):
+            wanted = "small@2" if drawn.takes(f"user-{number}") else "small@1"
+            for path, body in bodies.items():
+                headers = {"X-Sticky-Key": f"user-{number}"}
+                answer = server.http.post(path, json=body, headers=headers)
+                assert answer.headers["x-release"] == wanted, (path, number)
+        assert len({drawn.takes(f"user-{number}") for number in range(6)}) == 2
+        long = server.http.post(
+            "/predict/small", json={"inputs": "one"}, headers={"X-Sticky-Key": "a" * 257}
+        )
+        assert long.status_code == 400
+        assert "257 bytes" in long.json()["error"]
+
+
 def test_a_restart_finds_the_same_routing(three: Platform, home: Path) -> None:
     def routing(platform: Platform) -> tuple[object, ...]:
         serving = platform.serving()
