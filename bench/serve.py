@@ -75,7 +75,7 @@ ALSO_TRIED: dict[str, tuple[dict[str, Any], ...]] = {
         for batch, special in (
             (1, "one API process"),
             (1, "one API process, fast queue"),
-            (16, "one API process"),
+            (16, "one API process, fast queue"),
         )
     ),
     "mlserver": ({"workers": 0, "threads": 2, "batch": 1},),
