@@ -96,10 +96,10 @@ def latencies(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     values = [value for line in lines for _, value in line.points]
     most = max(rate for line in lines for rate, _ in line.points)
     _draw(
-        _Axis("requests a second, arriving at random", 0.0, 1.05 * most),
+        _Axis("requests a second, Poisson arrivals", 0.0, 1.05 * most),
         _Axis("latency, ms", 0.8 * min(values), 1.25 * max(values), logarithmic=True),
         lines,
-        [*((name, colours[name]) for name in names), ("99 % line, 50 % dashes", "#ffffff")],
+        [*((name, colours[name]) for name in names), ("solid: p99, dashed: p50", "#ffffff")],
         path,
     )
 

@@ -12,8 +12,7 @@ import json
 import os
 import random
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,8 @@ SHARES = (0.3, 0.5, 0.7, 0.9)
 LOAD = 0.7
 #: How often Bessemer and the fastest peer take their turn.
 ROUNDS = 5
-#: Answers are equal if so few labels differ, and no probability by more: the int8 graph takes its
-#: scale from a whole batch, so that batch mates move an answer.
+#: Answers are equal if so few labels differ, and no probability by more: a peer may add up in
+#: another order.
 FLIPPED, MOVED = 0.001, 0.02
 #: Later, and the generator has not kept its schedule; in milliseconds.
 LATE = 1.0
@@ -62,16 +61,24 @@ ASKED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "torchserve": ("/predictions/minilm", lambda text: text),
     "pytriton": ("/v2/models/minilm/infer", _v2),
 }
-#: Workers, threads of each, largest batch, milliseconds that a batch is waited for.
-TRIED = ((2, 1, 1, 0.0), (1, 2, 1, 0.0), (2, 1, 16, 2.0), (1, 2, 16, 2.0))
+#: What is tried with every peer. A batch that is computed one by one spares hand-overs alone.
+TRIED: tuple[dict[str, Any], ...] = (
+    {"workers": 2, "threads": 1, "batch": 1},
+    {"workers": 1, "threads": 2, "batch": 1},
+    {"workers": 2, "threads": 1, "batch": 16},
+    {"workers": 2, "threads": 1, "batch": 16, "wait_ms": 2.0, "padded": True},
+)
 #: What one peer alone can do. MLServer without workers computes in the process that answers.
-ALSO_TRIED = {
-    "litserve": (
-        (2, 1, 1, 0.0, "one API process"),
-        (2, 1, 1, 0.0, "fast queue"),
-        (2, 1, 1, 0.0, "one API process, fast queue"),
+ALSO_TRIED: dict[str, tuple[dict[str, Any], ...]] = {
+    "litserve": tuple(
+        {"workers": 2, "threads": 1, "batch": batch, "special": special}
+        for batch, special in (
+            (1, "one API process"),
+            (1, "one API process, fast queue"),
+            (16, "one API process, fast queue"),
+        )
     ),
-    "mlserver": ((0, 2, 1, 0.0),),
+    "mlserver": ({"workers": 0, "threads": 2, "batch": 1},),
 }
 
 
@@ -158,12 +165,11 @@ def _told(window: Window, wanted: list[Answer | None]) -> dict[str, Any]:
     return {**window.told(), "flipped": flipped, "moved": moved, "equal": equal}
 
 
-def _server(name: str, bundle: Path, settings: Sequence[float]) -> Server:
+def _server(name: str, bundle: Path, settings: dict[str, Any]) -> Server:
     python, (path, ask) = python_of(name), ASKED[name]
 
     def command(port: int) -> list[str]:
-        told = asdict(Settings(str(bundle), port, *settings)).items()
-        options = [f"--{option.replace('_', '-')}={value}" for option, value in told]
+        options = Settings(str(bundle), port, **settings).options()
         return [str(python), str(PEERS / name / "run.py"), *options]
 
     return Server(name, command, path, ask, environment={"PYTHONPATH": str(ROOT)})
@@ -186,12 +192,12 @@ def _peer(name: str, bundle: Path, texts: list[str], wanted: list[Answer | None]
             print(f"{name}: measured on {found['date']}", flush=True)
             return found
     trials = []
-    for row in tried:
-        with running(_server(name, bundle, row), texts[0]) as server:
+    for settings in tried:
+        with running(_server(name, bundle, settings), texts[0]) as server:
             server.send(texts[:WARMING], CLOSED)
             window = server.send(texts[:TRYING], CLOSED)
-            trials.append({"settings": row, **_told(window, wanted)})
-        _say(f"{name} {row}", trials[-1])
+            trials.append({"settings": settings, **_told(window, wanted)})
+        _say(f"{name} {settings}", trials[-1])
     equal = [trial for trial in trials if trial["equal"] and not trial["failed"]]
     result: dict[str, Any] = {"trials": trials}
     if equal:

@@ -33,9 +33,17 @@ class Settings:
     #: The most texts that are computed together; 1 for no batching.
     batch: int
     #: How long a text waits for others to be computed with.
-    wait_ms: float
+    wait_ms: float = 0.0
+    #: Whether texts that were batched are padded and computed as one, else one by one.
+    padded: bool = False
     #: What only this peer has, in the words of its README.
     special: str = ""
+
+    def options(self) -> list[str]:
+        """Return the command line that says the same."""
+        told = {name.replace("_", "-"): value for name, value in asdict(self).items()}
+        padded = ["--padded"] if told.pop("padded") else []
+        return [*(f"--{name}={value}" for name, value in told.items()), *padded]
 
     @classmethod
     def of_command_line(cls) -> Settings:
@@ -44,8 +52,9 @@ class Settings:
         parser.add_argument("--model", required=True)
         for name in ("port", "workers", "threads", "batch"):
             parser.add_argument(f"--{name}", type=int, required=True)
-        parser.add_argument("--wait-ms", type=float, required=True)
-        parser.add_argument("--special", required=True)
+        parser.add_argument("--wait-ms", type=float, default=0.0)
+        parser.add_argument("--padded", action="store_true")
+        parser.add_argument("--special", default="")
         settings = cls(**vars(parser.parse_args()))
         os.environ[VARIABLE] = json.dumps(asdict(settings))
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
@@ -71,7 +80,7 @@ class Model:
     """A text classifier's bundle, computed as Bessemer computes it.
 
     Args:
-        settings: Of these, folder and threads.
+        settings: Of these, the folder, threads, and whether batches are padded.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -93,9 +102,15 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
+        self._padded = settings.padded
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return label and probability of each text; texts are padded to the longest one."""
+        """Return label and probability of each text."""
+        if self._padded:
+            return self._compute(texts)
+        return [self._compute([text])[0] for text in texts]
+
+    def _compute(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         rows = [row.ids for row in self._tokenizer.encode_batch_fast(list(texts))]
         ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
         mask = np.zeros_like(ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench.peers.minilm import Model, Settings, free_ports
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
+from tritonclient.utils import InferenceServerException
 
 
 class Classifier:
@@ -31,6 +33,14 @@ class Classifier:
 
 def main() -> None:
     settings = Settings.of_command_line()
+    try:
+        serve(settings)
+    except InferenceServerException:
+        # At the start an instance may ask the first one for its socket too early: once more.
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def serve(settings: Settings) -> None:
     # Triton's Python process must be of the very Python whose library it reads.
     os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
     grpc_port, metrics_port = free_ports(2)
