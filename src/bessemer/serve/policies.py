@@ -122,9 +122,7 @@ def batches(lengths: Sequence[int], tokens: int = BUDGET) -> list[list[int]]:
     return found
 
 
-def _first(
-    rows: Iterable[Row], most: int, tokens: float, slack: float = float("inf")
-) -> list[Row]:
+def _first(rows: Iterable[Row], most: int, tokens: float, slack: float = float("inf")) -> list[Row]:
     """Return the first rows that fit into so many padded tokens; one at least."""
     found: list[Row] = []
     longest = 0
