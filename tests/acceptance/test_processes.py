@@ -377,7 +377,7 @@ def test_a_gate_that_fails_has_an_exit_code_of_its_own(finished: Path, tmp_path:
 def test_a_disk_that_is_full_is_told(finished: Path, tmp_path: Path) -> None:
     """A real limit of the operating system: no file may grow beyond 1 MB."""
     home = copy_home(finished / "home", tmp_path / "home")
-    for stage in ("export", "evaluate", "release"):
+    for stage in ("engines", "export", "evaluate", "release"):
         shutil.rmtree(home / "stages" / stage)
     arguments = command("evaluate", str(finished / "project"))
     done = subprocess.run(

@@ -246,7 +246,7 @@ def test_a_queue_that_never_empties_does_not_grow(name: str) -> None:
 
 
 def test_what_is_cancelled_leaves_room() -> None:
-    scheduler = Scheduler(LengthWindow(), most_tokens=2000)
+    scheduler = Scheduler(LengthWindow(tokens=256), most_tokens=2000)
     rows = [Row(1, place, 100, "base", "a", 0.0) for place in range(10)]
     scheduler.submit(rows)
     taken = scheduler.take(0.0)
