@@ -98,7 +98,7 @@ def _release(home: Path, name: str, targets: str) -> None:
         "prepare: {empty: drop, duplicates: drop}\n"
         f"train: {{method: lora, epochs: 1, rank: 8, targets: {targets}}}\n"
     )
-    ran(bessemer("run", str(place), "--until", "release", "--json"), home)
+    ran(bessemer("run", str(place), "--no-deploy", "--json"), home)
 
 
 def _peft() -> dict[str, Any]:
