@@ -9,7 +9,7 @@ DATA ?= support-intents
 SERVE ?=
 TESTS ?= tests
 
-.PHONY: setup demo test check docs lock clean
+.PHONY: setup demo test check docs proto lock clean
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,11 @@ test: check
 
 docs: setup
 	$(BIN)/python -m docs.generate
+
+# Write the descriptor that the gRPC server reads.
+proto: setup
+	$(BIN)/python -m grpc_tools.protoc -Isrc/bessemer/http/grpc \
+		--descriptor_set_out=src/bessemer/http/grpc/inference.binpb inference.proto
 
 # Resolve the newest versions that pyproject.toml allows, torch excepted, and pin them.
 lock:

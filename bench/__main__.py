@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import accuracy, demo, http, resume, serve, start, train
+from bench import accuracy, demo, density, overhead, resume, serve, start, train
 from bench.base import run
 
-MODULES = (demo, http, serve, start, train, accuracy, resume)
+MODULES = (demo, start, train, accuracy, resume, serve, overhead, density)
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 PARTS = {part.name: part for part in accuracy.PARTS}
 

@@ -16,7 +16,11 @@ def banking77() -> tuple[Platform, list[str]]:
     """Return a home in which BANKING77's release is deployed, and the test split's texts."""
     home = OUT / "banking77-home"
     ran(bessemer("run", "examples/banking77", "--json"), home)
-    table = locate("public:banking77/test.csv", relative_to=ROOT, cache=home / "downloads")
+    return Platform.open(home), texts()
+
+
+def texts() -> list[str]:
+    """Return the texts of the test split: short messages to a bank."""
+    table = locate("public:banking77/test.csv", relative_to=ROOT, cache=OUT / "downloads")
     with table.open(encoding="utf-8", newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)]
-    return Platform.open(home), texts
+        return [row["text"] for row in csv.DictReader(file)]

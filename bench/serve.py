@@ -41,8 +41,8 @@ SHARES = (0.3, 0.5, 0.7, 0.9)
 LOAD = 0.7
 #: How often Bessemer and the fastest peer take their turn.
 ROUNDS = 5
-#: Answers are equal if so few labels differ, and no probability by more: the int8 graph takes its
-#: scale from a whole batch, so that batch mates move an answer.
+#: Answers are equal if so few labels differ, and no probability by more: a peer may add up in
+#: another order.
 FLIPPED, MOVED = 0.001, 0.02
 #: Later, and the generator has not kept its schedule; in milliseconds.
 LATE = 1.0

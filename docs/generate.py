@@ -9,13 +9,19 @@ from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from starlette.routing import Route
 
 from bessemer.cli.errors import BUG, EXIT_CODES, GATE_FAILED, INTERRUPTED
 from bessemer.cli.main import COMMANDS, LazyGroup
+from bessemer.console import app as console
+from bessemer.console.guard import LOGIN
+from bessemer.console.sessions import Sessions
 from bessemer.core.clock import utc_now
 from bessemer.core.project import Project
 from bessemer.http.app import api
 from bessemer.http.errors import STATUS
+from bessemer.http.grpc.messages import SERVICE
+from bessemer.http.grpc.rpcs import Rpcs
 from bessemer.http.metrics import Metrics
 from bessemer.http.middleware import CONTROL
 from bessemer.serve import residents
@@ -125,19 +131,43 @@ def http() -> str:
             about = operation.get("description", "").split("\n\n")[0]
             role = "owner" if path.startswith(CONTROL) else "any key"
             rows.append((f"`{method.upper()} {path}`", role, " ".join(about.split())))
-    statuses = [(str(code), _first_line(kind)) for kind, code in STATUS]
-    metrics = [(f"`{m.name}`", m.documentation) for m in Metrics(plane).registry.collect()]
+    statuses = [(str(http), f"`{grpc}`", _first_line(kind)) for kind, http, grpc in STATUS]
+    counted = Metrics(plane)
+    metrics = [(f"`{m.name}`", m.documentation) for m in counted.registry.collect()]
+    rpcs = [
+        (f"`{name}`", "owner" if rpc.control else "any key", _first_line(rpc.answer))
+        for name, rpc in Rpcs(cast(Platform, None), plane, counted).table().items()
+    ]
     return "\n".join(
         [
-            "# HTTP\n\nEvery address needs a key: `Authorization: Bearer bsm_…`. The body of an"
-            ' error is `{"error": …, "error_type": …}`. `/openapi.json` tells programs the same.\n',
+            "# HTTP\n\nEvery address but the console's needs a key: `Authorization: Bearer bsm_…`."
+            ' The body of an error is `{"error": …, "error_type": …}`, under `/v1` `{"error":'
+            ' {"message", "type", "param", "code"}}`. `/openapi.json` tells programs the same.\n',
             _table(("", "who", ""), rows),
+            f"## gRPC\n\nWith `--grpc-port`: the rpcs of `{SERVICE}`, which need the same key in"
+            " the metadata `authorization`.\n",
+            _table(("", "who", ""), rpcs),
+            "## The console\n\nPages for people, which need a session. Static files, under"
+            " `/console/static/`, need none.\n",
+            _table(("", "who", ""), _pages(plane)),
             "## Statuses of errors\n",
-            _table(("status", "when"), statuses),
+            _table(("HTTP", "gRPC", "when"), statuses),
             "## Metrics\n\nAt `/metrics`, for Prometheus.\n",
             _table(("metric", "meaning"), metrics),
         ]
     )
+
+
+def _pages(plane: DataPlane) -> list[tuple[str, ...]]:
+    rows = []
+    for route in console.console(
+        cast(Platform, None), plane, Sessions(plane), [(kind, http) for kind, http, _ in STATUS]
+    ).routes:
+        if isinstance(route, Route):
+            who = "anyone" if route.path == LOGIN else "a session"
+            method = min(route.methods or ())
+            rows.append((f"`{method} {route.path}`", who, _first_line(route.endpoint)))
+    return rows
 
 
 def _first_line(documented: object) -> str:

@@ -9,10 +9,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bessemer.service.platform import Platform
+
+if TYPE_CHECKING:
+    from tests.server import Server
 
 # Two workers share two cores: before torch is loaded, each is told that it has one.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -127,3 +131,24 @@ def platform(home: Path) -> Platform:
     opened = Platform.open(home)
     yield opened
     opened.home.database.close()
+
+
+@pytest.fixture
+def server(platform: Platform) -> Iterator[Server]:
+    """Return a running server that a test may change."""
+    from tests.server import running
+
+    with running(platform) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a running server for tests that change nothing."""
+    from tests.server import running
+
+    home = tmp_path_factory.mktemp("shared") / "home"
+    platform = Platform.open(copy_home(finished / "home", home))
+    with running(platform) as found:
+        yield found
+    platform.home.database.close()

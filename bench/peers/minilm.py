@@ -102,7 +102,6 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
-        self._output: str = self._session.get_outputs()[0].name
         self._padded = settings.padded
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -119,9 +118,10 @@ class Model:
             ids[number, : len(row)] = row
             mask[number, : len(row)] = 1
         inputs = {"input_ids": ids, "attention_mask": mask}
-        logits = self._session.run([self._output], inputs)[0]
-        if self._output != "logits":
-            logits = logits @ self._weight + self._bias
+        states = self._session.run(["states"], inputs)[0]
+        means = (states * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+        vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
+        logits = vectors @ self._weight + self._bias
         scaled = logits.astype(np.float64) / self._temperature
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         chances = weights / weights.sum(axis=1, keepdims=True)

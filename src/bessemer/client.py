@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from bessemer.core import digest, errors
 from bessemer.core.progress import Watcher
 from bessemer.core.records import (
+    Alias,
     Check,
     Deployment,
     Key,
@@ -50,6 +51,7 @@ class Client:
         self.runs = _Runs(self._http)
         self.releases = _Releases(self._http)
         self.deployments = _Deployments(self._http)
+        self.aliases = _Aliases(self._http)
         self.keys = _Keys(self._http)
 
     def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
@@ -96,9 +98,11 @@ class Client:
         """Run as far as the signed release, and deploy nothing."""
         return self.run(project, until="release", watcher=watcher)
 
-    def deploy(self, release: str, route: str | None = None) -> Deployment:
-        """Let a route serve a release."""
-        body = {"release": release, "route": route}
+    def deploy(
+        self, release: str, route: str | None = None, canary: float | None = None
+    ) -> Deployment:
+        """Let a route serve a release, or a share of its callers."""
+        body = {"release": release, "route": route, "canary": canary}
         return Deployment.model_validate(self._http.call("POST", "/deployments", body))
 
     def _sent(self, project: str | Path) -> dict[str, Any]:
@@ -213,10 +217,43 @@ class _Deployments:
         """Return all deployments, or a route's, newest first."""
         return self._http.nouns("/deployments", Deployment, route=route)
 
+    def promote(self, route: str) -> Deployment:
+        """Make a route's canary live for all callers."""
+        return self._change(route, "promote")
+
     def rollback(self, route: str) -> Deployment:
-        """Let a route serve again what it served before."""
-        path = f"/deployments/{_quoted(route)}/rollback"
+        """End a route's canary; without one, let it serve what it served before."""
+        return self._change(route, "rollback")
+
+    def unload(self, route: str) -> Deployment:
+        """Let serving processes give a route's memory back."""
+        return self._change(route, "unload")
+
+    def load(self, route: str) -> Deployment:
+        """Let an unloaded route serve again."""
+        return self._change(route, "load")
+
+    def _change(self, route: str, verb: str) -> Deployment:
+        path = f"/deployments/{_quoted(route)}/{verb}"
         return Deployment.model_validate(self._http.call("POST", path, {}))
+
+
+class _Aliases:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self) -> builtins.list[Alias]:
+        """Return all aliases by name."""
+        return self._http.nouns("/aliases", Alias)
+
+    def set(self, name: str, route: str) -> Alias:
+        """Let a name stand for a route from now on."""
+        path = f"/aliases/{_quoted(name)}"
+        return Alias.model_validate(self._http.call("PUT", path, {"route": route}))
+
+    def remove(self, name: str) -> Alias:
+        """Let a name stand for nothing."""
+        return Alias.model_validate(self._http.call("DELETE", f"/aliases/{_quoted(name)}"))
 
 
 class _Keys:

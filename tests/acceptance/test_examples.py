@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import InferenceClient, close_session
+from huggingface_hub.errors import HfHubHTTPError
 from tests.conftest import ROOT
 from tests.families import tiny_decoder
-from tests.integration.test_serving import running
+from tests.server import running
 
 from bessemer.service.platform import Platform
 
@@ -35,7 +37,7 @@ def test_the_chinese_reviews_are_in_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_spans_are_learnt_and_served(tmp_path: Path) -> None:
-    """The example with fewer epochs, over both protocols."""
+    """The example with fewer epochs, over the protocols that give entities."""
     place = shutil.copytree(ROOT / "examples" / "order-entities", tmp_path / "p")
     text = (place / "bessemer.yaml").read_text(encoding="utf-8")
     changed = text.replace("epochs: 8", "epochs: 4").replace("at_least: 0.6", "at_least: 0.4")
@@ -58,4 +60,18 @@ def test_spans_are_learnt_and_served(tmp_path: Path) -> None:
         inputs = [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]
         told = server.http.post(f"{model}/infer", json={"inputs": inputs}).json()
         assert json.loads(told["outputs"][0]["data"][0]) == found
+        client = InferenceClient(f"{server.url}/predict/order-entities", token=server.caller)
+        wanted = [{**one, "entity": None} for one in found]  # the client knows one key more
+        assert list(map(dict, client.token_classification(text))) == wanted
+        label = found[0]["entity_group"]
+        options = {"aggregation_strategy": "simple", "ignore_labels": [label, "O"]}
+        rest = map(dict, client.token_classification(text, **options))
+        assert list(rest) == [one for one in wanted if one["entity_group"] != label]
+        for odd in ({"aggregation_strategy": "none"}, {"stride": 4}):
+            with pytest.raises(HfHubHTTPError):
+                client.token_classification(text, **odd)
+        vector = server.http.post("/embed/order-entities", json={"inputs": text})
+        assert vector.status_code == 400
+        assert "vector for each token" in vector.json()["error"]
+        close_session()
     platform.home.database.close()

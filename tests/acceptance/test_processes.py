@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import random
 import shlex
 import shutil
@@ -15,12 +16,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tests.conftest import ROOT, copy_home, small_rows, write_project
+from tritonclient.grpc import InferenceServerClient as Triton
+from tritonclient.grpc import InferInput
 
 from bessemer.cli import main
 
@@ -131,11 +137,11 @@ def test_the_bundle_answers_the_same_in_a_fresh_process(finished: Path, tmp_path
 class Server:
     """`bessemer serve` in a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *arguments: str) -> None:
         environment = {**os.environ, "BESSEMER_HOME": str(home)}
         began = time.monotonic()
         self.process = subprocess.Popen(
-            command("serve", "--port", "0", "--json"),
+            command("serve", "--port", "0", "--json", *arguments),
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -161,6 +167,42 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+
+
+def test_a_rolling_restart_fails_no_request(finished: Path, tmp_path: Path) -> None:
+    """Two servers behind one port; the first ends while callers with open connections go on."""
+    home = copy_home(finished / "home", tmp_path / "home")
+    failures: list[str] = []
+    answered, ended = Counter(), threading.Event()
+
+    def asks(url: str, key: str, number: int) -> None:
+        with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+            while not ended.is_set():
+                try:
+                    answer = client.post(f"{url}/predict/small", json={"inputs": f"text {number}"})
+                    answered[answer.status_code] += 1
+                except httpx.HTTPError as error:
+                    failures.append(repr(error))
+
+    with Server(home, "--share-port") as first:
+        port, key = first.url.rpartition(":")[2], first.told["key"]
+        threads = [threading.Thread(target=asks, args=(first.url, key, n)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        with Server(home, "--share-port", "--port", port) as second:
+            assert first.stop() == 0
+            before = answered[200]
+            time.sleep(1)
+            with Server(home, "--share-port", "--port", port) as third:
+                assert second.stop() == 0
+                ended.set()
+                for thread in threads:
+                    thread.join(30)
+                assert third.stop() == 0
+    assert not failures
+    assert set(answered) == {200}
+    assert answered[200] > before > 50
+    assert len(answered_calls(home)) == answered[200]
 
 
 def answered_calls(home: Path) -> list[str]:
@@ -244,15 +286,42 @@ def test_a_killed_server_loses_no_answered_call(finished: Path, tmp_path: Path) 
     assert sorted(answered_calls(home)) == sorted(ids)
 
 
-def test_a_taken_port_is_told(finished: Path, tmp_path: Path) -> None:
+def test_grpc_drains_with_the_server(finished: Path, tmp_path: Path) -> None:
+    home = copy_home(finished / "home", tmp_path / "home")
+    with Server(home, "--grpc-port", "0") as server, Triton(server.told["grpc"]) as client:
+        key = {"authorization": f"Bearer {server.told['key']}"}
+        texts = np.array([text for text, _ in small_rows()], dtype=np.object_)
+        tensor = InferInput("text", [len(texts)], "BYTES").set_data_from_numpy(texts)
+        done: queue.Queue[tuple[Any, Exception | None]] = queue.Queue()
+        for _ in range(4):
+            client.async_infer(
+                "small", [tensor], lambda result, error: done.put((result, error)), headers=key
+            )
+        assert client.is_server_ready(key)
+        while "bessemer_waiting_texts 0" in httpx.get(f"{server.url}/metrics", headers=key).text:
+            assert done.empty()
+            time.sleep(0.005)
+        assert server.stop() == 0
+        ended = [done.get(timeout=5) for _ in range(4)]
+        answered = [result for result, error in ended if error is None]
+        assert answered, ended
+        assert all(len(result.as_numpy("label")) == len(texts) for result in answered)
+        told = {error.status() for _, error in ended if error is not None}
+        assert told <= {"StatusCode.UNAVAILABLE"}
+        assert server.process.stderr.read() == ""
+    assert len(answered_calls(home)) == len(answered)
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_taken_port_is_told(option: str, finished: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run(tmp_path / "home", "serve", "--port", str(port))
+        done = run(tmp_path / "home", "serve", "--port", "0", option, str(port))
     assert done.returncode == 4
     assert f"Port {port} of 127.0.0.1 is in use" in done.stderr
-    assert "--port" in done.stderr
+    assert f"with {option} (0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -58,7 +58,8 @@ def test_a_release_is_whole_and_tells_all(platform: Platform) -> None:
     place = bundle(platform)
     names = {path.name for path in place.iterdir()}
     assert names == {
-        "bundle.json", "model.onnx", "encoder.safetensors", "head.safetensors", "config.json",
+        "bundle.json", "model.onnx", "model.weights", "encoder.safetensors", "head.safetensors",
+        "config.json",
         "tokenizer.json", "report.json", "verdict.json", "project.json", "README.md",
         "reloaded.json", "manifest.json", "statement.json",
     }  # fmt: skip
@@ -85,7 +86,7 @@ def test_what_is_reported_is_what_is_served(platform: Platform) -> None:
 
     rows = pq.read_table(prepared / "test.parquet")
     encoded = resident.encode(rows["text"].to_pylist())
-    served = resident.engine.run(encoded.features)
+    served = resident.model.run(encoded.features)
     kept = read_logits(evaluated / "logits.npz")
     assert [row.tobytes() for row in served] == [row.tobytes() for row in kept]
     answers = [row[0]["label"] for row in resident.decode(encoded, served, 1)]

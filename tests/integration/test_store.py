@@ -8,12 +8,15 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from tests import postgres
@@ -23,7 +26,7 @@ from bessemer.core.errors import ConflictError, OperatorError, RequestError, Unk
 from bessemer.service import snapshot
 from bessemer.service.platform import Platform
 from bessemer.store import tables
-from bessemer.store.database import HEAD, Database
+from bessemer.store.database import HEAD, Database, _engine
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +57,57 @@ def test_the_migrations_make_the_tables(url: str) -> None:
     folder = Path(bessemer.store.__file__).parent / "migrations"
     assert ScriptDirectory(str(folder)).get_heads() == [HEAD]
     database.close()
+
+
+def test_deployments_of_the_first_version_keep_their_meaning(url: str, tmp_path: Path) -> None:
+    migrate(url, "0001")
+    engine = _engine(url)
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    old = [(1, "a", "p@1", None), (2, "b", "p@1", None), (3, "a", "p@2", 1)]
+    with engine.begin() as connection:
+        for number in (1, 2):
+            values = {"id": f"p@{number}", "project": "p", "number": number, "bundle": f"{number}"}
+            connection.execute(sa.insert(tables.releases).values(**values, record={}))
+        for id_, route, release, previous in old:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO deployments (id, route, release, previous, at, by)"
+                    " VALUES (:id, :route, :release, :previous, :at, 'local')"
+                ).bindparams(sa.bindparam("at", type_=sa.DateTime(timezone=True))),
+                {"id": id_, "route": route, "release": release, "previous": previous, "at": at},
+            )
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT setval('deployments_id_seq', 3)"))
+    engine.dispose()
+    platform = Platform.open(tmp_path / "home")
+    found = platform.deployments.list()
+    assert [(d.id, d.route, d.release, d.previous) for d in reversed(found)] == old
+    assert {(d.canary, d.share, d.unloaded, d.at) for d in found} == {(None, None, False, at)}
+    snapshot.publish(platform.home)
+    published = snapshot.read(tmp_path / "home").routes
+    assert {name: (s.release, s.previous) for name, s in published.items()} == {
+        "a": ("p@2", "p@1"), "b": ("p@1", None),
+    }  # fmt: skip
+    assert platform.deployments.rollback("a").release == "p@1"
+    assert platform.deployments.unload("a").unloaded
+    assert platform.aliases.set("front", "a") == platform.aliases.list()[0]
+    read = snapshot.read(tmp_path / "home")
+    assert read.routes["a"].unloaded
+    assert read.aliases == {"front": "a"}
+    platform.home.database.close()
+
+
+def migrate(url: str, version: str) -> None:
+    """Bring an empty database to a version as it was."""
+    config = Config()
+    folder = Path(bessemer.store.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    engine = _engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    engine.dispose()
 
 
 def test_a_newer_database_is_refused(url: str) -> None:

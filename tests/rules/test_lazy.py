@@ -12,7 +12,7 @@ import pytest
 
 HEAVY = {
     "torch", "transformers", "datasets", "onnxruntime", "fastapi", "sqlalchemy", "ray",
-    "rich", "numpy", "pyarrow", "uvicorn", "pydantic",
+    "rich", "numpy", "pyarrow", "uvicorn", "pydantic", "grpc", "google",
 }  # fmt: skip
 
 
@@ -59,6 +59,10 @@ assert time.monotonic() - began < 2
     assert imported(code) & {"torch", "transformers", "sklearn"} == set()
 
 
+def test_serving_http_imports_no_grpc() -> None:
+    assert imported("import bessemer.http.server") & {"grpc"} == set()
+
+
 def test_serving_needs_no_torch(home: Path) -> None:
     code = f"""
 import sys
@@ -89,7 +93,7 @@ def test_help_is_quick() -> None:
 def test_the_core_install_checks_projects_and_connects(project: Path, tmp_path: Path) -> None:
     extras = ["torch", "transformers", "sklearn", "onnxruntime", "tokenizers", "safetensors",
               "fastapi", "uvicorn", "starlette", "prometheus_client", "cryptography", "onnx",
-              "tensorboard", "psycopg", "huggingface_hub", "scipy"]  # fmt: skip
+              "tensorboard", "grpc", "psycopg", "huggingface_hub", "scipy"]  # fmt: skip
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({extras}))

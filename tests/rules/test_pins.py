@@ -40,6 +40,8 @@ SHARED = {
     "method/few-shot": ["train/contrast.py", *STEPS],
     "task/text-classification": TASK,
     "task/token-classification": TASK,
+    "engine/onnx": ["engines/lora/slots.py"],
+    "engine/torch": ["pretrained/encoder.py"],
     "source/csv": ["prepare/sources/base.py", "prepare/text.py"],
     "source/jsonl": ["prepare/sources/base.py", "prepare/text.py"],
     "source/conll": ["prepare/sources/base.py", "prepare/text.py"],
@@ -57,7 +59,9 @@ SHARED = {
     ],
     "stage/export": [
         "release/export.py", "release/packing.py", "pretrained/encoder.py",
-        "measures/calibration.py", "evaluate/answers.py", "service/pipeline.py::_export", *ENCODING,
+        "measures/calibration.py", "evaluate/answers.py", "service/exporting.py",
+        "release/adapting.py", "release/quantising.py", "bundle/weights.py",
+        "serve/policies.py::batches", *ENCODING,
     ],
     "stage/evaluate": [
         "evaluate/report.py", "evaluate/answers.py", "service/pipeline.py::_evaluate", *ENCODING,

@@ -162,6 +162,33 @@ def test_who_sends_much_does_not_make_others_wait(policy: LengthWindow) -> None:
     assert first
 
 
+def test_a_row_of_another_length_is_computed_before_long() -> None:
+    """Whoever is answered asks again, so that rows of the usual length never end."""
+    policy = LengthWindow()
+    scheduler = Scheduler(policy, most_tokens=10**6)
+    for tenant in "ab":
+        scheduler.submit([Row(0, n, 10, "base", tenant, 0.0) for n in range(200)])
+    odd = Row(1, 0, 100, "base", "a", 0.0)
+    scheduler.submit([odd])
+    for turn in range(policy.every * 401):
+        batch = scheduler.take(0.0)
+        if odd in batch:
+            break
+        for number, row in enumerate(batch):
+            scheduler.submit([Row(2 + turn, number, row.tokens, "base", row.tenant, 0.0)])
+    assert odd in batch
+
+
+def test_padding_is_not_paid_for_more_rows() -> None:
+    scheduler = Scheduler(LengthWindow(), most_tokens=10**6)
+    lengths = [10, 12, 13, 18, 19, 40]
+    scheduler.submit([Row(1, n, length, "base", "a", 0.0) for n, length in enumerate(lengths)])
+    found = []
+    while batch := scheduler.take(0.0):
+        found.append(sorted(row.tokens for row in batch))
+    assert found == [[10, 12, 13], [18, 19], [40]]
+
+
 def test_what_does_not_fit_is_sent_away_with_an_honest_time() -> None:
     scheduler = Scheduler(LengthWindow(), most_tokens=2000, speed=1000.0)
     with pytest.raises(TooLargeError, match="1,001 tokens"):

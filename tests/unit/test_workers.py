@@ -11,24 +11,25 @@ import numpy as np
 import pytest
 
 from bessemer.core.errors import NotReadyError, OverloadedError
-from bessemer.engines.base import Engine
+from bessemer.engines.base import Engine, States
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.workers import Workers
-from bessemer.tasks.base import Features, Logits
+from bessemer.tasks.base import Features
 
 
 class Summing(Engine):
     """Answers a row with its sum; fails at a negative one, and waits while it is held."""
 
     version = 1
+    files = ()
 
-    def __init__(self, graph: Path = Path()) -> None:
+    def __init__(self, folder: Path = Path()) -> None:
         self.open = threading.Event()
         self.open.set()
         self.batches: list[int] = []
 
-    def run(self, features: Sequence[Features]) -> list[Logits]:
+    def run(self, features: Sequence[Features], adapters: Sequence[str | None]) -> list[States]:
         assert self.open.wait(10)
         self.batches.append(len(features))
         if any(row.min() < 0 for row in features):
@@ -49,10 +50,11 @@ def workers():
 
 
 def ask(workers: Workers, engine: Engine, *values: int, tenant: str = "a") -> Future[list[float]]:
-    def finish(logits: list[Logits]) -> list[float]:
-        return [float(row[0]) for row in logits]
+    def finish(states: list[States], queue: float, computing: float) -> list[float]:
+        assert queue >= 0 <= computing
+        return [float(row[0]) for row in states]
 
-    return workers.submit(engine, rows(*values), finish, lane="one", tenant=tenant)
+    return workers.submit(engine, rows(*values), None, finish, tenant=tenant)
 
 
 def test_each_request_gets_its_own_rows_in_their_order(workers: Workers) -> None:
@@ -77,17 +79,17 @@ def test_a_failure_is_told_to_those_it_concerns_and_the_threads_go_on(workers: W
 
 
 def test_a_finish_that_fails_is_told(workers: Workers) -> None:
-    def finish(logits: list[Logits]) -> None:
+    def finish(states: list[States], queue: float, computing: float) -> None:
         raise OSError("disk full")
 
-    future = workers.submit(Summing(), rows(1), finish, lane="one", tenant="a")
+    future = workers.submit(Summing(), rows(1), None, finish, tenant="a")
     with pytest.raises(OSError, match="disk full"):
         future.result(10)
 
 
 def test_an_engine_that_answers_too_little_is_told_of(workers: Workers) -> None:
     class Short(Summing):
-        def run(self, features: Sequence[Features]) -> list[Logits]:
+        def run(self, features: Sequence[Features], adapters: Sequence[str | None]) -> list[States]:
             return []
 
     for _ in range(3):  # more often than there are threads

@@ -1,10 +1,11 @@
 """What a release is made of: a sealed folder that any machine can check and serve.
 
 bundle.json           what is needed to compute an answer (class Contents)
-model.onnx            the graph that serves: token ids to logits
-encoder.safetensors   the weights, for further training
-head.safetensors
-adapter.safetensors   where the encoder is the base plus a LoRA adapter: the adapter by itself,
+model.onnx            the graph that serves: token ids to vectors, and to these a task's adapter
+model.weights         its numbers: the same file in every release on a base that was left as it was
+encoder.safetensors   the encoder's weights, for further training
+head.safetensors      from vectors to logits
+adapter.safetensors   a LoRA adapter on the encoder's matrices, where one was trained,
 adapter_config.json   and its configuration, as peft reads them
 config.json           the encoder's configuration, allow-listed keys only
 tokenizer.json
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -29,22 +31,32 @@ from bessemer.core.project import Labels
 from bessemer.core.record import Record
 from bessemer.core.records import Pretrained
 
-CONTENTS, GRAPH, TOKENISER, STATEMENT = (
+CONTENTS, GRAPH, GRAPH_WEIGHTS, TOKENISER, STATEMENT = (
     "bundle.json",
     "model.onnx",
+    "model.weights",
     "tokenizer.json",
     "statement.json",
+)
+ENCODER, CONFIG, HEAD, ADAPTER, ADAPTER_CONFIG = (
+    "encoder.safetensors",
+    "config.json",
+    "head.safetensors",
+    "adapter.safetensors",
+    "adapter_config.json",
 )
 
 
 class Contents(Record):
     """What an engine and a task need to turn a text into an answer."""
 
-    format: int = 1
+    format: Literal[2] = 2
     project: str
     #: Task and its version, as `text-classification@1`.
     task: str
     base: Pretrained
+    #: What it adds to its base: 0 a head, 1 an adapter, too, 2 weights of its own instead.
+    tier: Literal[0, 1, 2]
     #: Engine with its precision, as `onnx-int8`.
     engine: str
     labels: tuple[str, ...]

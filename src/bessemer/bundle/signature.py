@@ -71,6 +71,21 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
         CorruptError: A file is not what the manifest says.
         SignatureError: The signature is missing, false, or by a key that is not trusted.
     """
+    key, digests = signed(bundle, trusted)
+    folder.check(bundle, unsealed=(STATEMENT,))
+    return key, len(digests)
+
+
+def signed(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, dict[str, str]]:
+    """Check who signed a bundle's manifest; its files are still to be held against it.
+
+    Returns:
+        The signing key's fingerprint, and the SHA-256 of each file.
+
+    Raises:
+        CorruptError: The manifest is unreadable.
+        SignatureError: See `verify`.
+    """
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -97,14 +112,14 @@ def verify(bundle: Path, trusted: dict[str, Ed25519PublicKey]) -> tuple[str, int
             f"The signature of {bundle} is false.",
             remedy="Do not use this bundle; make the release again.",
         ) from error
-    signed = {item["name"]: item["digest"]["sha256"] for item in json.loads(payload)["subject"]}
-    if signed != (found := _subjects(bundle)):
-        odd = sorted(name for name in signed.keys() | found if signed.get(name) != found.get(name))
+    named = {item["name"]: item["digest"]["sha256"] for item in json.loads(payload)["subject"]}
+    if named != (found := _subjects(bundle)):
+        odd = sorted(name for name in named.keys() | found if named.get(name) != found.get(name))
         raise SignatureError(
             f"{bundle} is not what was signed: {', '.join(odd)} differ.",
             remedy="Do not use this bundle; make the release again.",
         )
-    return key_id, len(signed)
+    return key_id, named
 
 
 def _decoded(text: str) -> bytes:
@@ -116,10 +131,8 @@ def _decoded(text: str) -> bytes:
 
 
 def _subjects(bundle: Path) -> dict[str, str]:
-    manifest = (
-        digest.of_file(bundle / folder.MANIFEST) if (bundle / folder.MANIFEST).exists() else ""
-    )
-    return {**folder.check(bundle, unsealed=(STATEMENT,)), folder.MANIFEST: manifest}
+    found = folder.entries(bundle)
+    return {**found, folder.MANIFEST: digest.of_file(bundle / folder.MANIFEST)}
 
 
 def _pre_authentication_encoding(payload: bytes) -> bytes:

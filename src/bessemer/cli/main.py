@@ -25,7 +25,8 @@ COMMANDS = {
     "serve": ("serving", "Serve all routes over HTTP."),
     "runs": ("nouns", "List and show runs."),
     "releases": ("nouns", "List, show and verify releases."),
-    "deployments": ("nouns", "List deployments; roll back."),
+    "deployments": ("nouns", "List deployments; promote, roll back, unload, load."),
+    "aliases": ("nouns", "List, set and remove other names of routes."),
     "keys": ("nouns", "Create, list and revoke API keys."),
 }
 

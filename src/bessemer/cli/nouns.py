@@ -1,4 +1,4 @@
-"""`runs`, `releases`, `deployments`, `keys`."""
+"""`runs`, `releases`, `deployments`, `aliases`, `keys`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bessemer.cli.options import HomeOption, JsonOption, VerboseOption, platform, show
-from bessemer.core.records import Deployment, Key
+from bessemer.cli.options import (
+    HomeOption,
+    JsonOption,
+    VerboseOption,
+    platform,
+    show,
+    show_deployed,
+)
+from bessemer.core.records import Key
 from bessemer.core.report import Report
 
 app = typer.Typer(rich_markup_mode=None)
 runs = typer.Typer(help="List and show runs.")
 releases = typer.Typer(help="List, show and verify releases.")
-deployments = typer.Typer(help="List deployments; roll back.")
+deployments = typer.Typer(help="List deployments; promote, roll back, unload, load.")
+aliases = typer.Typer(help="List, set and remove other names of routes.")
 keys = typer.Typer(help="Create, list and revoke API keys.")
 app.add_typer(runs, name="runs")
 app.add_typer(releases, name="releases")
 app.add_typer(deployments, name="deployments")
+app.add_typer(aliases, name="aliases")
 app.add_typer(keys, name="keys")
 
 ProjectFilter = Annotated[str | None, typer.Option("--project", help="Of this project only.")]
 ReleaseArgument = Annotated[
     str, typer.Argument(help="As support-intents@3, or a project's name for its newest.")
 ]
+
+RouteArgument = Annotated[str, typer.Argument(help="The route's name.")]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
@@ -138,24 +149,93 @@ def list_deployments(
 ) -> None:
     """List deployments, newest first."""
     found = platform(home).deployments.list(route)
-    rows = [(d.id, d.route, d.release, "live" if d.live else "", _time(d.at), d.by) for d in found]
-    columns = ("number", "route", "release", "", "at", "by")
+    rows = []
+    for d in found:
+        canary = f"{d.canary} {100 * d.share:g} %" if d.share is not None else ""
+        state = ("unloaded" if d.unloaded else "live") if d.live else ""
+        rows.append((d.id, d.route, d.release, canary, state, _time(d.at), d.by))
+    columns = ("number", "route", "release", "canary", "", "at", "by")
     show(found, as_json, lambda: _table(columns, rows, "no deployments yet: bessemer run"))
 
 
-@deployments.command("rollback")
-def rollback(
-    route: Annotated[str, typer.Argument(help="The route's name.")],
+@deployments.command("promote")
+def promote(
+    route: RouteArgument,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Let a route serve again what it served before."""
-    _deployed(platform(home).deployments.rollback(route), as_json)
+    """Make a route's canary live for all callers."""
+    show_deployed(platform(home).deployments.promote(route), as_json)
 
 
-def _deployed(found: Deployment, as_json: bool) -> None:
-    show(found, as_json, lambda: typer.echo(f"route {found.route} serves {found.release}"))
+@deployments.command("rollback")
+def rollback(
+    route: RouteArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """End a route's canary; without one, let it serve what it served before."""
+    show_deployed(platform(home).deployments.rollback(route), as_json)
+
+
+@deployments.command("unload")
+def unload(
+    route: RouteArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let serving processes give a route's memory back; it answers nothing until loaded."""
+    show_deployed(platform(home).deployments.unload(route), as_json)
+
+
+@deployments.command("load")
+def load(
+    route: RouteArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let an unloaded route serve again."""
+    show_deployed(platform(home).deployments.load(route), as_json)
+
+
+@aliases.command("list")
+def list_aliases(
+    home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
+    """List aliases by name."""
+    found = platform(home).aliases.list()
+    rows = [(a.name, a.route, _time(a.at), a.by) for a in found]
+    columns = ("alias", "route", "at", "by")
+    show(found, as_json, lambda: _table(columns, rows, "no aliases: bessemer aliases set"))
+
+
+@aliases.command("set")
+def set_alias(
+    name: Annotated[str, typer.Argument(help="The other name.")],
+    route: Annotated[str, typer.Argument(help="The route that it stands for from now on.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let a name stand for a route; servers follow within a second."""
+    made = platform(home).aliases.set(name, route)
+    show(made, as_json, lambda: typer.echo(f"{made.name} stands for route {made.route}"))
+
+
+@aliases.command("remove")
+def remove_alias(
+    name: Annotated[str, typer.Argument(help="The other name.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Let a name stand for nothing."""
+    gone = platform(home).aliases.remove(name)
+    show(gone, as_json, lambda: typer.echo(f"{gone.name} stands for nothing"))
 
 
 @keys.command("create")

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from bessemer.core.records import Deployment
+from bessemer.service.deployments import told
 from bessemer.service.platform import Platform
 
 HomeOption = Annotated[
@@ -36,6 +38,11 @@ def show(value: BaseModel | Sequence[BaseModel], as_json: bool, draw: Callable[[
         print_json(value.model_dump(mode="json"))
     else:
         print_json([one.model_dump(mode="json") for one in value])
+
+
+def show_deployed(deployment: Deployment, as_json: bool) -> None:
+    """Print what a route does since a deployment."""
+    show(deployment, as_json, lambda: typer.echo(told(deployment)))
 
 
 def print_json(value: Any) -> None:

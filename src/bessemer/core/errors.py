@@ -32,6 +32,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+#: Characters of a name that a message repeats.
+MOST_NAME = 100
+
 
 class BessemerError(Exception):
     """Base of all errors raised on purpose.
@@ -67,6 +70,8 @@ class UnknownNameError(UserError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
         names = sorted(known)
+        if len(name) > MOST_NAME:
+            name = f"{name[:MOST_NAME]}…"
         close = nearest(name, names)
         listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "none"
         super().__init__(
@@ -132,6 +137,10 @@ class OverloadedError(OperatorError):
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message, remedy=f"Ask again in {seconds:.3f} seconds.")
         self.seconds = seconds
+
+
+class DeadlineError(OperatorError):
+    """The answer was not there when it was still wanted."""
 
 
 class IntegrityError(BessemerError):

@@ -100,20 +100,29 @@ def seal(folder: Path, *, unsealed: tuple[str, ...] = ()) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
+def entries(folder: Path) -> dict[str, str]:
+    """Return what the manifest says: {relative path: SHA-256}.
+
+    Raises:
+        CorruptError: It is unreadable.
+    """
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {name: entry["sha256"] for name, entry in found.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptError(
+            f"The manifest of {folder} cannot be read: {error}.",
+            remedy="The folder is damaged or was never finished: restore it or make it again.",
+        ) from error
+
+
 def check(folder: Path, *, unsealed: tuple[str, ...] = ()) -> dict[str, str]:
     """Compare every file with the manifest and return {relative path: SHA-256}.
 
     Raises:
         CorruptError: A file is missing, added or changed, or the manifest is unreadable.
     """
-    try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        expected = {name: entry["sha256"] for name, entry in entries.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptError(
-            f"The manifest of {folder} cannot be read: {error}.",
-            remedy="The folder is damaged or was never finished: restore it or make it again.",
-        ) from error
+    expected = entries(folder)
     present = {name for name in _files(folder) if name != MANIFEST and name not in unsealed}
     if present != expected.keys():
         odd = sorted(present ^ expected.keys())
@@ -122,13 +131,34 @@ def check(folder: Path, *, unsealed: tuple[str, ...] = ()) -> dict[str, str]:
             remedy="Restore the folder or make it again.",
         )
     for name, wanted in expected.items():
-        if (found := digest.of_file(folder / name)) != wanted:
-            raise CorruptError(
-                f"{folder / name} was changed after it was written: its SHA-256 is"
-                f" {found[:12]}…, the manifest says {wanted[:12]}….",
-                remedy="Restore the file or make the folder again.",
-            )
+        check_file(folder / name, wanted)
     return expected
+
+
+def check_file(path: Path, wanted: str) -> None:
+    """Compare one file with its SHA-256.
+
+    Raises:
+        CorruptError: It is missing or changed.
+    """
+    found = digest.of_file(path) if path.is_file() else "none, there is no such file"
+    if found != wanted:
+        raise CorruptError(
+            f"{path} was changed after it was written: its SHA-256 is {found[:12]}…, the manifest"
+            f" says {wanted[:12]}….",
+            remedy="Restore the file or make the folder again.",
+        )
+
+
+def link(source: Path, target: Path) -> None:
+    """Let `target` be the same file as `source`, or a copy where it cannot be.
+
+    For files that are written once: every release on a base holds the base's.
+    """
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[str]:

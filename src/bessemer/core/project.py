@@ -189,8 +189,10 @@ Condition = dict[str, Any]
 class Serve(Block):
     """What is served, and where."""
 
-    engine: Literal["onnx-int8", "onnx-fp32"] = Field(
-        "onnx-int8", description="int8 falls back to fp32 when it loses more than max_loss."
+    engine: Literal["onnx-int8", "onnx-fp32", "torch"] = Field(
+        "onnx-int8",
+        description="int8 falls back to fp32 when it loses more than max_loss; torch is for bases"
+        " that cannot be exported, and needs the extra `train` where it serves.",
     )
     max_loss: float = Field(
         0.003, ge=0, lt=1, description="Validation accuracy that int8 may lose against fp32."
@@ -201,6 +203,11 @@ class Serve(Block):
         " labels; sets the threshold. Without it 0.01, if data.labels.out_of_scope is set.",
     )
     route: Slug | None = Field(None, description="Name in the address; else the project's name.")
+    canary: Share | None = Field(
+        None,
+        description="Share of the callers who get a new release until it is promoted, when another"
+        " one is live; without it the new one is live at once.",
+    )
 
 
 class Project(Block):
@@ -228,3 +235,7 @@ class Project(Block):
     def route(self) -> str:
         """Return the route that releases are deployed to."""
         return self.serve.route or self.name
+
+    def released(self) -> dict[str, Any]:
+        """Return what makes a release another one: all but how it is brought to callers."""
+        return self.model_dump(mode="json", exclude={"serve": {"canary"}})

@@ -1,9 +1,11 @@
-"""The nouns that live in the database: runs, releases, deployments, keys, calls, events."""
+"""The nouns that live in the database: runs, releases, deployments, aliases, keys, calls."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
+
+from pydantic import Field
 
 from bessemer.core.dataset import Dataset
 from bessemer.core.record import Record
@@ -94,11 +96,26 @@ class Deployment(Record):
     id: int
     route: str
     release: str
+    #: Release that is tried beside it on a share of the callers, or None.
+    canary: str | None
+    #: Between 0 and 1, or None without a canary.
+    share: float | None
+    #: Whether serving processes let go of the route until it is loaded again.
+    unloaded: bool
     #: The deployment that `rollback` returns to, or None at the first.
     previous: int | None
     at: datetime
     by: str
     live: bool
+
+
+class Alias(Record):
+    """Another name for a route."""
+
+    name: str
+    route: str
+    at: datetime
+    by: str
 
 
 class Key(Record):
@@ -126,6 +143,7 @@ class Call(Record):
 
     id: str
     at: datetime
+    #: That served it; an alias is not kept.
     route: str
     release: str
     key: str
@@ -136,12 +154,25 @@ class Call(Record):
     milliseconds: float
 
 
+class CanaryState(Record):
+    """What a serving process must know of a route's canary."""
+
+    release: str
+    #: Folder of the bundle.
+    bundle: str
+    share: float
+
+
 class RouteState(Record):
     """What a serving process must know of one route."""
 
     release: str
     #: Folder of the bundle.
     bundle: str
+    canary: CanaryState | None = None
+    #: Release that `rollback` returns to: kept if it is in memory, never loaded for that.
+    previous: str | None = None
+    unloaded: bool = False
 
 
 class KeyState(Record):
@@ -158,3 +189,5 @@ class Snapshot(Record):
     version: int
     routes: dict[str, RouteState]
     keys: dict[str, KeyState]
+    #: The route that each alias stands for.
+    aliases: dict[str, str] = Field(default_factory=dict)

@@ -10,11 +10,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from bessemer.core.errors import UnknownNameError
 from bessemer.core.records import (
+    Alias,
     Check,
     Deployment,
     Key,
@@ -25,19 +26,13 @@ from bessemer.core.records import (
     Until,
     Verification,
 )
-from bessemer.http.bodies import parse
+from bessemer.http.bodies import Strict, parse
 from bessemer.service.platform import Platform
 
 Sha256 = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
 
 
-class Body(BaseModel):
-    """A body: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ProjectBody(Body):
+class ProjectBody(Strict):
     """A project from elsewhere."""
 
     #: The text of the project file.
@@ -52,14 +47,22 @@ class RunBody(ProjectBody):
     until: Until = "deploy"
 
 
-class DeploymentBody(Body):
+class DeploymentBody(Strict):
     """A release for a route."""
 
     release: str
     route: str | None = None
+    #: Share of the callers, or None for all.
+    canary: float | None = None
 
 
-class KeyBody(Body):
+class AliasBody(Strict):
+    """What an alias stands for."""
+
+    route: str
+
+
+class KeyBody(Strict):
     """A key to be made."""
 
     name: str
@@ -75,6 +78,8 @@ def routes(platform: Platform) -> APIRouter:
 
     _projects(router, acting)
     _releases(router, acting)
+    _deployments(router, acting)
+    _aliases(router, acting)
     _keys(router, acting)
     return router
 
@@ -134,6 +139,8 @@ def _releases(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
         """Check a release's files and signature."""
         return acting(request).releases.verify(release)
 
+
+def _deployments(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     @router.get("/deployments", name="deployments.list")
     def list_deployments(request: Request, route: str | None = None) -> list[Deployment]:
         """List deployments, newest first."""
@@ -141,14 +148,48 @@ def _releases(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
 
     @router.post("/deployments", name="deploy", status_code=201)
     async def deploy(request: Request) -> Deployment:
-        """Let a route serve a release."""
+        """Let a route serve a release, or a share of its callers."""
         body = await parse(request, DeploymentBody)
-        return await run_in_threadpool(acting(request).deploy, body.release, body.route)
+        change = acting(request).deploy
+        return await run_in_threadpool(change, body.release, body.route, body.canary)
+
+    @router.post("/deployments/{route}/promote", name="deployments.promote", status_code=201)
+    def promote(request: Request, route: str) -> Deployment:
+        """Make a route's canary live for all callers."""
+        return acting(request).deployments.promote(route)
 
     @router.post("/deployments/{route}/rollback", name="deployments.rollback", status_code=201)
     def rollback(request: Request, route: str) -> Deployment:
-        """Let a route serve again what it served before."""
+        """End a route's canary; without one, let it serve what it served before."""
         return acting(request).deployments.rollback(route)
+
+    @router.post("/deployments/{route}/unload", name="deployments.unload")
+    def unload(request: Request, route: str) -> Deployment:
+        """Let serving processes give a route's memory back."""
+        return acting(request).deployments.unload(route)
+
+    @router.post("/deployments/{route}/load", name="deployments.load")
+    def load(request: Request, route: str) -> Deployment:
+        """Let an unloaded route serve again."""
+        return acting(request).deployments.load(route)
+
+
+def _aliases(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/aliases", name="aliases.list")
+    def list_aliases(request: Request) -> list[Alias]:
+        """List aliases by name."""
+        return acting(request).aliases.list()
+
+    @router.put("/aliases/{name}", name="aliases.set")
+    async def set_alias(request: Request, name: str) -> Alias:
+        """Let a name stand for a route from now on."""
+        body = await parse(request, AliasBody)
+        return await run_in_threadpool(acting(request).aliases.set, name, body.route)
+
+    @router.delete("/aliases/{name}", name="aliases.remove")
+    def remove_alias(request: Request, name: str) -> Alias:
+        """Let a name stand for nothing."""
+        return acting(request).aliases.remove(name)
 
 
 def _keys(router: APIRouter, acting: Callable[[Request], Platform]) -> None:

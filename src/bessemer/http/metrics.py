@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
 
-from bessemer.core.errors import BessemerError
 from bessemer.serve.dataplane import DataPlane
 
 #: Stands for every route that does not exist, so that callers cannot invent label values.
@@ -21,6 +18,7 @@ class Metrics:
     """Counters of one server."""
 
     def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
         self.registry = CollectorRegistry()
         kinds: dict[str, Any] = {"registry": self.registry, "namespace": "bessemer"}
         names = ("route", "outcome")
@@ -33,6 +31,8 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             **kinds,
         )
+        #: Of each route; to find them by their labels takes longer than to count.
+        self._counters: dict[str, tuple[Counter, Counter, Histogram]] = {}
         Gauge("ready", "1 while requests are taken.", **kinds).set_function(
             lambda: float(plane.ready)
         )
@@ -47,23 +47,39 @@ class Metrics:
             lambda: len(plane.routing.broken)
         )
 
-    @contextmanager
-    def watch(self, route: str) -> Iterator[None]:
-        """Count a request and its time."""
-        began, outcome = time.perf_counter(), "answered"
-        try:
-            yield
-        except BessemerError as error:
-            # The route may not exist, and a malformed body is refused before it is looked up.
-            route, outcome = UNKNOWN, type(error).__name__
-            raise
-        except BaseException:
-            route, outcome = UNKNOWN, "InternalError"
-            raise
-        finally:
-            self.requests.labels(route, outcome).inc()
-            if outcome == "answered":
-                self.seconds.labels(route).observe(time.perf_counter() - began)
+    def answered(self, route: str, texts: int, began: float) -> None:
+        """Count a request that was answered.
+
+        Args:
+            route: As in the address; an alias counts for its route.
+            texts: How many it held.
+            began: When its handling began, by the performance counter.
+        """
+        route = self._plane.routing.resolve(route)
+        if route not in self._counters:
+            self._counters[route] = (
+                self.requests.labels(route, "answered"),
+                self.texts.labels(route),
+                self.seconds.labels(route),
+            )
+        requests, counted, histogram = self._counters[route]
+        requests.inc()
+        counted.inc(texts)
+        seconds = time.perf_counter() - began
+        histogram.observe(seconds)
+        self._plane.meter.answered(self._plane.routing.resolve(route), texts, seconds)
+
+    def failed(self, outcome: str, route: str | None = None) -> None:
+        """Count a request that was not answered.
+
+        Args:
+            outcome: The kind of error.
+            route: As in the address, which may name none that exists; None where the address
+                names none at all.
+        """
+        self.requests.labels(UNKNOWN, outcome).inc()
+        known = self._plane.routing.resolve(route or "")
+        self._plane.meter.failed(known if known in self._plane.routing.served else None)
 
     def routes(self) -> APIRouter:
         """Return `/metrics`."""

@@ -9,14 +9,17 @@ from bessemer.http.errors import answer
 from bessemer.serve.dataplane import DataPlane
 
 MOST_BODY_BYTES = 1_048_576
-#: Only owners may do anything under this.
-CONTROL = "/api/"
+#: Only owners may do anything under these.
+CONTROL = ("/api/", "/v2/repository/models/")
 #: Bodies under this are written to disk as they come and have a bound of their own.
 UPLOADS = "/api/v1/files/"
 
 
 class Guard:
-    """Refuses a request without a key that may make it, whatever its address."""
+    """Refuses a request without a key that may make it, whatever its address.
+
+    What comes behind it finds the key's id and the headers in the scope's state.
+    """
 
     def __init__(self, app: ASGIApp, plane: DataPlane) -> None:
         self._app = app
@@ -29,30 +32,41 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        state = scope.setdefault("state", {})
+        state["headers"] = headers
         try:
-            self._admit(scope, headers.get(b"authorization"))
+            authorization = headers.get(b"authorization")
+            header = authorization.decode("latin-1") if authorization else None
+            control = scope["path"].startswith(CONTROL)
+            state["key"] = admit(self._plane, header, control=control)
             if not scope["path"].startswith(UPLOADS):
                 receive = _bounded(receive, headers.get(b"content-length"))
         except BessemerError as error:
-            await answer(error)(scope, receive, send)
+            await answer(error, scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope, authorization: bytes | None) -> None:
-        header = authorization.decode("latin-1") if authorization else None
-        key, state = self._plane.authenticate(header)
-        if scope["path"].startswith(CONTROL) and state.role != "owner":
-            raise ForbiddenError(
-                f"The key {key!r} has the role {state.role!r}, which may only predict.",
-                remedy="Use an owner's key.",
-            )
-        scope.setdefault("state", {})["key"] = key
+
+def admit(plane: DataPlane, authorization: str | None, *, control: bool) -> str:
+    """Return the id of the key that a request brings, to do what only owners may if `control`.
+
+    Raises:
+        AuthenticationError: There is no valid key.
+        ForbiddenError: It is not an owner's.
+    """
+    key, state = plane.authenticate(authorization)
+    if control and state.role != "owner":
+        raise ForbiddenError(
+            f"The key {key!r} has the role {state.role!r}, which may only predict.",
+            remedy="Use an owner's key.",
+        )
+    return key
 
 
 def _bounded(receive: Receive, length: bytes | None) -> Receive:
     """Return `receive` with a bound on the bytes that come through it, declared or not."""
     if length is not None and length.isdigit() and int(length) > MOST_BODY_BYTES:
-        raise _too_large(int(length))
+        raise too_large(int(length))
     seen = 0
 
     async def bounded() -> Message:
@@ -60,13 +74,14 @@ def _bounded(receive: Receive, length: bytes | None) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > MOST_BODY_BYTES:
-            raise _too_large(seen)
+            raise too_large(seen)
         return message
 
     return bounded
 
 
-def _too_large(size: int) -> TooLargeError:
+def too_large(size: int) -> TooLargeError:
+    """Return the error of a body of at least so many bytes."""
     return TooLargeError(
         f"The request's body has {size:,} bytes or more.",
         remedy=f"Send at most {MOST_BODY_BYTES:,}; split the texts over several requests.",

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from bessemer.http.bodies import headers, parse, unless_gone
+from bessemer.core.errors import RequestError
+from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, sticky, unless_gone
 from bessemer.http.metrics import Metrics
+from bessemer.serve.answers import Answer
 from bessemer.serve.dataplane import DataPlane
+from bessemer.tasks.base import Task
 
 
-class Parameters(BaseModel):
-    """Options of a prediction."""
-
-    model_config = ConfigDict(extra="forbid")
+class Parameters(Strict):
+    """Options of a prediction, those that `huggingface_hub` sends among them."""
 
     top_k: int | None = Field(1, ge=1, le=10_000)
+    #: Of text classification: how scores are made of logits.
+    function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+    #: Of token classification: how tokens become entities.
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] | None = None
+    #: Entities with these labels are left out.
+    ignore_labels: list[str] | None = None
 
 
-class Prediction(BaseModel):
+class Prediction(Strict):
     """The body of a prediction; `top_k` may stand beside `inputs` or in `parameters`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     inputs: str | list[str]
     top_k: int | None = Field(None, ge=1, le=10_000)
     parameters: Parameters = Field(default_factory=Parameters)
+
+    @property
+    def asked(self) -> bool:
+        """Return whether it says how many labels are wanted."""
+        return self.top_k is not None or "top_k" in self.parameters.model_fields_set
 
 
 def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
@@ -36,26 +46,60 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["data plane"])
 
     @router.post("/predict/{route}", name="predict")
-    async def predict(route: str, request: Request) -> JSONResponse:
+    async def predict(route: str, request: Request) -> Json:
         """Answer each text with its most probable labels, or with the entities in it.
 
         One text gives `[{"label", "score"}, …]`. Several give one object a text where each has
-        one label, else, or with `top_k`, one list a text.
+        one label, else, or with `top_k`, one list a text. With `parameters` the answer is shaped
+        as Hugging Face's hosted models shape it: labels come in one list a text, however many.
         """
-        with metrics.watch(route):
-            body = await parse(request, Prediction)
-            texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-            given = body.parameters
-            asked = body.top_k is not None or "top_k" in given.model_fields_set
-            top_k = (body.top_k or given.top_k or 0) if asked else None
-            coming = plane.predict(route, request.state.key, texts, top_k)
-            answer = await unless_gone(request, coming)
-        metrics.texts.labels(route).inc(len(texts))
-        result: list[Any] = answer.predictions
-        if isinstance(body.inputs, str):
-            result = answer.predictions[0]
-        elif not asked and answer.task.answers_once:
-            result = [best[0] for best in answer.predictions]
-        return JSONResponse(result, headers=headers(answer))
+        began = time.perf_counter()
+        body = await parse(request, Prediction)
+        if body.parameters.model_fields_set - {"top_k"}:
+            _check(body.parameters, plane.routing.route(route).resident.task)
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+        top_k = (body.top_k or body.parameters.top_k or 0) if body.asked else None
+        coming = plane.predict(
+            route, key(request), texts, top_k, sticky=sticky(request), deadline=deadline(request)
+        )
+        answer = await unless_gone(request, coming)
+        metrics.answered(route, len(texts), began)
+        return Json(_shaped(body, answer), headers=headers(answer, began))
 
     return router
+
+
+def _check(given: Parameters, task: Task) -> None:
+    """Raise for a parameter that the task cannot follow."""
+    known = ("function_to_apply",) if task.pooled else ("aggregation_strategy", "ignore_labels")
+    for name in given.model_fields_set - {"top_k", *known}:
+        raise RequestError(
+            f"parameters.{name} has no meaning for this route's task.",
+            remedy=f"It takes top_k, {', '.join(known)}.",
+        )
+    if given.function_to_apply not in (None, task.link):
+        raise RequestError(
+            f"parameters.function_to_apply is {given.function_to_apply!r}, but this route was"
+            f" trained and calibrated for {task.link!r}.",
+            remedy="Leave it out.",
+        )
+    if given.aggregation_strategy == "none":
+        raise RequestError(
+            "parameters.aggregation_strategy is 'none', but this route answers with whole"
+            " entities only.",
+            remedy="Leave it out, or say 'simple'.",
+        )
+
+
+def _shaped(body: Prediction, answer: Answer) -> list[Any]:
+    rows: list[Any] = answer.predictions
+    if ignored := body.parameters.ignore_labels:
+        rows = [[found for found in row if found["entity_group"] not in ignored] for row in rows]
+    one = isinstance(body.inputs, str)
+    if "parameters" in body.model_fields_set:
+        return rows[0] if one and not answer.task.pooled else rows
+    if one:
+        return list(rows[0])
+    if answer.task.answers_once and not body.asked:
+        return [best[0] for best in rows]
+    return rows

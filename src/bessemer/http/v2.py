@@ -1,51 +1,52 @@
-"""The Open Inference Protocol, version 2, over REST (KServe's and Triton's)."""
+"""The Open Inference Protocol, version 2, over REST (KServe's and Triton's): what is there."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
 
-from bessemer.core.errors import RequestError
+from bessemer.core.errors import UnknownNameError
 from bessemer.core.version import VERSION
-from bessemer.http.bodies import headers, parse, unless_gone
-from bessemer.http.metrics import Metrics
-from bessemer.serve.dataplane import Answer, DataPlane
+from bessemer.serve.dataplane import DataPlane
+from bessemer.serve.routing import Served
+
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "parameters"]
 
 
-class InputTensor(BaseModel):
-    """One input tensor; only `text` of BYTES is known."""
+def find(
+    plane: DataPlane, model: str, version: str | None = None, caller: str | None = None
+) -> Served:
+    """Return what a route serves; its version is the release.
 
-    model_config = ConfigDict(extra="forbid")
+    Args:
+        plane: Serves it.
+        model: The route.
+        version: The release that it must serve, or None for any.
+        caller: Who is served, where a canary takes a share; None for whom it does not take.
 
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
-    parameters: dict[str, Any] = Field(default_factory=dict)
-
-
-class Inference(BaseModel):
-    """The body of an inference."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    inputs: list[InputTensor]
-    id: str | None = None
-    outputs: list[dict[str, Any]] = Field(default_factory=list)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    Raises:
+        UnknownNameError: There is no such route, or it serves another release.
+    """
+    served = plane.routing.route(model, caller)
+    check_version(model, version, served.release)
+    return served
 
 
-def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
-    """Return the protocol's routes on `plane`."""
+def check_version(model: str, version: str | None, release: str) -> None:
+    """Raise `UnknownNameError` if a version was asked for that is not the release."""
+    if version is not None and version != release:
+        raise UnknownNameError("version", version, [release], where=f"Of {model!r} ")
+
+
+def routes(plane: DataPlane) -> APIRouter:
+    """Return the protocol's routes on `plane` that compute nothing."""
     router = APIRouter(prefix="/v2", tags=["data plane"])
 
     @router.get("", name="v2.server")
     async def server() -> dict[str, Any]:
         """Name the server."""
-        return {"name": "bessemer", "version": VERSION, "extensions": []}
+        return {"name": "bessemer", "version": VERSION, "extensions": EXTENSIONS}
 
     @router.get("/health/live", name="v2.live")
     async def live() -> dict[str, bool]:
@@ -58,82 +59,82 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         plane.check_ready()
         return {"ready": True}
 
-    _models(router, plane, metrics)
+    _models(router, plane)
+    _versions(router, plane)
     return router
 
 
-def _models(router: APIRouter, plane: DataPlane, metrics: Metrics) -> None:
+def _models(router: APIRouter, plane: DataPlane) -> None:
     @router.get("/models/{model}/ready", name="v2.model_ready")
-    async def model_ready(model: str) -> dict[str, Any]:
+    async def ready(model: str) -> dict[str, Any]:
         """Say whether a route can serve."""
         plane.check_ready()
-        plane.routing.route(model)
+        find(plane, model)
         return {"name": model, "ready": True}
 
     @router.get("/models/{model}", name="v2.metadata")
     async def metadata(model: str) -> dict[str, Any]:
         """Describe a route's tensors."""
-        served = plane.routing.route(model)
-        contents = served.resident.contents
-        return {
-            "name": model,
-            "versions": [served.release],
-            "platform": contents.engine,
-            "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
-            "outputs": served.resident.task.describe(),
-            "parameters": {"labels": list(contents.labels), "task": contents.task},
-        }
+        return describe(model, find(plane, model))
 
-    @router.post("/models/{model}/infer", name="v2.infer")
-    async def infer(model: str, request: Request) -> JSONResponse:
-        """Answer a tensor of texts with the tensors that the model's metadata names."""
-        with metrics.watch(model):
-            body = await parse(request, Inference)
-            texts = _texts(body)
-            # Before anything is computed; the answer may be another release's by then.
-            _wanted(body, plane.routing.route(model).resident.task.describe())
-            coming = plane.predict(model, request.state.key, texts, None, tensors=True)
-            answer = await unless_gone(request, coming)
-        metrics.texts.labels(model).inc(len(texts))
-        told = _answered(model, body, answer, len(texts))
-        return JSONResponse(told, headers=headers(answer))
+    @router.get("/models/{model}/config", name="v2.config")
+    async def config(model: str) -> dict[str, Any]:
+        """Describe a route's tensors in the form of Triton's model configuration."""
+        return _config(model, find(plane, model))
 
 
-def _answered(model: str, body: Inference, answer: Answer, count: int) -> dict[str, Any]:
-    """Return the answer as tensors."""
-    outputs = [
-        {**tensor, "shape": [count, *tensor["shape"][1:]], "data": answer.tensors[tensor["name"]]}
-        for tensor in _wanted(body, answer.task.describe())
-    ]
+def _versions(router: APIRouter, plane: DataPlane) -> None:
+    """Add the same addresses with a version in them: the release, which must be served."""
+
+    @router.get("/models/{model}/versions/{version}/ready", name="v2.version_ready")
+    async def ready(model: str, version: str) -> dict[str, Any]:
+        """Say whether a route can serve, and serves this release."""
+        plane.check_ready()
+        find(plane, model, version)
+        return {"name": model, "ready": True}
+
+    @router.get("/models/{model}/versions/{version}", name="v2.version_metadata")
+    async def metadata(model: str, version: str) -> dict[str, Any]:
+        """Describe a route's tensors, if it serves this release."""
+        return describe(model, find(plane, model, version))
+
+    @router.get("/models/{model}/versions/{version}/config", name="v2.version_config")
+    async def config(model: str, version: str) -> dict[str, Any]:
+        """Describe them in the form of Triton's model configuration."""
+        return _config(model, find(plane, model, version))
+
+
+def describe(model: str, served: Served) -> dict[str, Any]:
+    """Return a route's tensors, as its metadata tells them."""
+    contents = served.resident.contents
     return {
-        "model_name": model,
-        "model_version": answer.release,
-        "id": body.id or answer.call,
-        "outputs": outputs,
+        "name": model,
+        "versions": [served.release],
+        "platform": contents.engine,
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": served.resident.task.describe(),
+        "parameters": {"labels": list(contents.labels), "task": contents.task},
     }
 
 
-def _texts(body: Inference) -> list[str]:
-    if len(body.inputs) != 1 or body.inputs[0].name != "text":
-        names = ", ".join(repr(tensor.name) for tensor in body.inputs) or "none"
-        raise RequestError(f"The inputs are {names}.", remedy="Send the one tensor 'text'.")
-    tensor = body.inputs[0]
-    if tensor.datatype != "BYTES":
-        raise RequestError(f"text has datatype {tensor.datatype!r}.", remedy="Send BYTES.")
-    if odd := [value for value in tensor.data if not isinstance(value, str)]:
-        raise RequestError(f"text holds {odd[0]!r}.", remedy="Send a flat list of strings.")
-    if tensor.shape not in ([len(tensor.data)], [len(tensor.data), 1]):
-        raise RequestError(
-            f"text has shape {tensor.shape} and {len(tensor.data)} values.",
-            remedy=f"Send shape [{len(tensor.data)}].",
-        )
-    return list(tensor.data)
+def _config(model: str, served: Served) -> dict[str, Any]:
+    described = describe(model, served)
 
+    def tensors(which: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": tensor["name"],
+                "data_type": f"TYPE_{tensor['datatype'].replace('BYTES', 'STRING')}",
+                "dims": tensor["shape"],
+            }
+            for tensor in described[which]
+        ]
 
-def _wanted(body: Inference, described: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the descriptions of the outputs that were asked for, of all if none were."""
-    known = {tensor["name"]: tensor for tensor in described}
-    wanted = [str(output.get("name")) for output in body.outputs] or list(known)
-    if odd := [name for name in wanted if name not in known]:
-        raise RequestError(f"There is no output {odd[0]!r}.", remedy=f"Known: {', '.join(known)}.")
-    return [known[name] for name in wanted]
+    return {
+        "name": model,
+        "platform": described["platform"],
+        "backend": "bessemer",
+        "max_batch_size": 0,  # the tensors' first dimension is the batch
+        "input": tensors("inputs"),
+        "output": tensors("outputs"),
+    }

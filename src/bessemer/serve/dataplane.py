@@ -6,23 +6,28 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from bessemer.billing.keys import authenticate
+from bessemer.bundle.weights import pooled
 from bessemer.core.clock import Clock
-from bessemer.core.errors import NotReadyError, RequestError, TooLargeError
+from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
+from bessemer.engines.base import States
+from bessemer.serve.answers import Answer, Embedded, LoadedBase, Timings
+from bessemer.serve.meter import Meter
 from bessemer.serve.policies import LengthWindow
-from bessemer.serve.residents import Resident
-from bessemer.serve.routing import Routing, Served
+from bessemer.serve.residents import Base, Resident
+from bessemer.serve.routing import Routing, Served, bundles
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.workers import Workers
-from bessemer.tasks.base import Encoded, Logits, Task
+from bessemer.tasks.base import Encoded, Features
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
@@ -36,18 +41,7 @@ HEAL_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What one request is answered with."""
-
-    call: str
-    release: str
-    #: Of the release that answered; the route may serve another one by now.
-    task: Task
-    #: For each text its predictions; see `Task.decode`.
-    predictions: list[list[dict[str, Any]]]
-    #: The same as flat tensors by name, where they were asked for.
-    tensors: dict[str, list[Any]]
+Answered = TypeVar("Answered", Answer, Embedded)
 
 
 @dataclass(frozen=True)
@@ -55,11 +49,7 @@ class _Asked:
     """One request on its way."""
 
     served: Served
-    route: str
     key: str
-    texts: list[str]
-    top_k: int | None
-    tensors: bool
     #: By the performance counter, before the texts are tokenised.
     began: float
 
@@ -88,8 +78,8 @@ class DataPlane:
         self._load = load
         self._record = record
         self._clock = clock
-        # The engine computes rows one by one, so that a batch would only keep rows from a core.
-        scheduler = Scheduler(LengthWindow(tokens=1), most_tokens=MOST_WAITING_TOKENS)
+        self.meter = Meter()
+        scheduler = Scheduler(LengthWindow(), most_tokens=MOST_WAITING_TOKENS)
         self._workers = Workers(scheduler, threads)
         self._tokenising = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
         self._routing = Routing()
@@ -104,11 +94,11 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Return whether requests are taken."""
+        """Return whether requests should come; some that come when they should not are answered."""
         return self._routing.version >= 0 and not self._draining
 
     def check_ready(self) -> None:
-        """Raise `NotReadyError` unless requests are taken."""
+        """Raise `NotReadyError` unless requests should come."""
         if not self.ready:
             state = "is stopping" if self._draining else "is still loading"
             raise NotReadyError(f"The server {state}.", remedy="Ask again in a second.")
@@ -116,9 +106,10 @@ class DataPlane:
     def refresh(self) -> bool:
         """Follow the newest snapshot; return whether anything changed.
 
-        New releases are loaded before the view is replaced, so a route is never without one.
-        A release that cannot be loaded leaves its route with what it served before, if that
-        is in memory, else broken.
+        What is in memory is followed at once: revoked keys, aliases, rollbacks. New releases
+        are loaded before they are served, so a route is never without one. A release that
+        cannot be loaded leaves its route with what it served before, if that is in memory,
+        else broken.
         """
         snapshot = self._snapshot()
         now = time.monotonic()
@@ -126,28 +117,23 @@ class DataPlane:
         if snapshot is None or (snapshot.version == self._routing.version and not heal):
             return False
         self._tried = now
-        # A revoked key must not live on while a release is loaded.
-        if self._routing.version >= 0:
-            self._routing = replace(self._routing, keys=snapshot.keys)
-        loaded = {served.release: served for served in self._routing.served.values()}
-        served: dict[str, Served] = {}
-        broken: dict[str, str] = {}
-        for route, state in snapshot.routes.items():
+        before = self._routing
+        loaded = before.residents
+        failed: dict[str, str] = {}
+        self._routing = replace(before.following(snapshot, loaded, failed), version=before.version)
+        for release, bundle in bundles(snapshot).items():
+            if release in loaded:
+                continue
             try:
-                if state.release not in loaded:
-                    resident = self._load(Path(state.bundle))
-                    loaded[state.release] = Served(state.release, resident)
-                served[route] = loaded[state.release]
+                loaded[release] = self._load(Path(bundle))
             except Exception as error:  # one bad bundle must stop neither the others nor the keys
-                _log.error("route %s: %s could not be loaded: %s", route, state.release, error)
-                broken[route] = str(error)
-                if route in self._routing.served:
-                    served[route] = self._routing.served[route]
-        self._routing = Routing(snapshot.version, served, broken, snapshot.keys)
+                _log.error("%s could not be loaded: %s", release, error)
+                failed[release] = f"{release} could not be loaded: {error}"
+        self._routing = self._routing.following(snapshot, loaded, failed)
         return True
 
     def drain(self) -> None:
-        """Take no more requests; those in hand are finished."""
+        """Say that no more requests should come; those that do are answered until `close`."""
         self._draining = True
 
     def close(self) -> None:
@@ -161,6 +147,22 @@ class DataPlane:
         """Return how many texts wait, and their tokens."""
         return self._workers.waiting
 
+    def loaded(self) -> list[LoadedBase]:
+        """Return the bases in memory, and how many releases add what to each."""
+        bases: dict[Base, list[Resident]] = {}
+        for resident in self._routing.residents.values():
+            bases.setdefault(resident.base, []).append(resident)
+        return [
+            LoadedBase(
+                name=found[0].contents.base.name,
+                engine=found[0].contents.engine,
+                tasks=dict(Counter(resident.contents.tier for resident in found)),
+                slots_used=base.engine.slots[0],
+                slots=base.engine.slots[1],
+            )
+            for base, found in bases.items()
+        ]
+
     def authenticate(self, authorization: str | None) -> tuple[str, KeyState]:
         """Return the id and state of the key in a header; see `billing.keys.authenticate`."""
         return authenticate(authorization, self._routing.keys)
@@ -173,77 +175,171 @@ class DataPlane:
         top_k: int | None,
         *,
         tensors: bool = False,
+        sticky: str | None = None,
+        deadline: float | None = None,
     ) -> Answer:
         """Return the answer to one request after it was written to the journal.
 
         Args:
-            route: As in the address.
+            route: As in the address; an alias is one too.
             key: Id of the caller's key.
             texts: Up to `MOST_TEXTS`.
             top_k: Predictions for each text; 0 for all, None for the answer alone.
             tensors: Whether the answer is wanted as tensors, too.
+            sticky: What tells the caller from others where a canary takes a share; by default
+                the key.
+            deadline: Seconds after which nobody wants the answer any more.
 
         Raises:
-            NotReadyError: The server is loading or draining.
+            NotReadyError: The server or the route is loading, draining or unloaded.
             UnknownNameError: There is no such route.
             TooLargeError: There are too many texts.
             OverloadedError: Too much waits already.
+            DeadlineError: The deadline passed.
             RequestError: A text is not Unicode.
             StorageError: The journal could not be written; no answer leaves.
         """
-        self.check_ready()
-        served = self._routing.route(route)
-        if len(texts) > MOST_TEXTS:
+        asked = self._asked(route, key, sticky, len(texts))
+        encoded = await self._encode(asked, texts)
+        finish = partial(self._answer, asked, encoded, top_k, tensors)
+        return await self._computed(asked, encoded.features, finish, deadline)
+
+    async def embed(
+        self,
+        route: str,
+        key: str,
+        inputs: Sequence[str] | Sequence[Sequence[int]],
+        *,
+        sticky: str | None = None,
+        deadline: float | None = None,
+    ) -> Embedded:
+        """Return the vectors that a route's head reads, after the call was written down.
+
+        Args:
+            route: As in the address.
+            key: Id of the caller's key.
+            inputs: Up to `MOST_TEXTS` texts, or their token ids as they are.
+            sticky: See `predict`.
+            deadline: Seconds after which nobody wants the answer any more.
+
+        Raises:
+            RequestError: The route's texts have no one vector, or a token id does not exist.
+            BessemerError: See `predict`.
+        """
+        asked = self._asked(route, key, sticky, len(inputs))
+        resident = asked.served.resident
+        if not resident.task.pooled:
+            raise RequestError(
+                f"The route {route!r} has a vector for each token, none for a text.",
+                remedy="Ask a route that classifies whole texts.",
+            )
+        texts = [given for given in inputs if isinstance(given, str)]
+        if len(texts) == len(inputs):
+            features = (await self._encode(asked, texts)).features
+        else:
+            features = [resident.features(ids) for ids in inputs if not isinstance(ids, str)]
+        finish = partial(self._embedded, asked, features)
+        return await self._computed(asked, features, finish, deadline)
+
+    def _asked(self, route: str, key: str, sticky: str | None, count: int) -> _Asked:
+        """Return a request that may come in."""
+        if self._routing.version < 0:
+            self.check_ready()
+        served = self._routing.route(route, sticky or key)
+        if count > MOST_TEXTS:
             raise TooLargeError(
-                f"The request holds {len(texts)} texts.",
+                f"The request holds {count} texts.",
                 remedy=f"Send at most {MOST_TEXTS} in one request.",
             )
+        self._workers.admit(key)
+        return _Asked(served, key, time.perf_counter())
+
+    async def _encode(self, asked: _Asked, texts: Sequence[str]) -> Encoded:
         for number, text in enumerate(texts):
             if not text.isascii():
                 _check_unicode(number, text)
-        self._workers.admit(key)
-        asked = _Asked(served, route, key, list(texts), top_k, tensors, time.perf_counter())
-        resident = served.resident
-        if 0 < len(texts) <= FEW_TEXTS and sum(map(len, texts)) <= FEW_CHARACTERS:
-            encoded = resident.encode(texts)
-        else:
-            loop = asyncio.get_running_loop()
-            encoded = await loop.run_in_executor(self._tokenising, resident.encode, texts)
-            if not texts:
-                return await loop.run_in_executor(
-                    self._tokenising, self._answer, asked, encoded, []
-                )
-        future = self._workers.submit(
-            resident.engine,
-            encoded.features,
-            partial(self._answer, asked, encoded),
-            lane=served.release,
-            tenant=key,
-        )
-        return await asyncio.wrap_future(future)
+        resident = asked.served.resident
+        if len(texts) <= FEW_TEXTS and sum(map(len, texts)) <= FEW_CHARACTERS:
+            return resident.encode(texts)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._tokenising, resident.encode, texts)
 
-    def _answer(self, asked: _Asked, encoded: Encoded, logits: list[Logits]) -> Answer:
+    async def _computed(
+        self,
+        asked: _Asked,
+        features: Sequence[Features],
+        finish: Callable[[list[States], Timings], Answered],
+        deadline: float | None,
+    ) -> Answered:
+        """Return what `finish` makes of the rows' states in an engine thread."""
+        model = asked.served.resident.model
+        tokenising = time.perf_counter() - asked.began
+
+        def made(states: list[States], queue: float, computing: float) -> Answered:
+            return finish(states, Timings(tokenising, queue, computing))
+
+        if not features:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._tokenising, made, [], 0.0, 0.0)
+        future = self._workers.submit(model.engine, features, model.adapter, made, tenant=asked.key)
+        left = None if deadline is None else deadline - tokenising
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), left)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"The answer was not there within {deadline:.3f} seconds.",
+                remedy="Ask again with a later deadline, or when less is waiting.",
+            ) from error
+
+    def _answer(
+        self,
+        asked: _Asked,
+        encoded: Encoded,
+        top_k: int | None,
+        tensors: bool,
+        states: list[States],
+        timings: Timings,
+    ) -> Answer:
         """Return the answer to a request, which is in the journal by then."""
         resident = asked.served.resident
-        predictions = resident.decode(encoded, logits, asked.top_k)
-        answered = predictions if asked.top_k is None else resident.decode(encoded, logits, None)
+        logits = [resident.model.logits(row) for row in states]
+        predictions = resident.decode(encoded, logits, top_k)
+        answered = predictions if top_k is None else resident.decode(encoded, logits, None)
         told = [resident.task.brief(row) for row in answered]
         calibration = resident.contents.calibration
-        flat = resident.task.tensors(encoded, logits, calibration) if asked.tensors else {}
+        flat = resident.task.tensors(encoded, logits, calibration) if tensors else {}
+        call = self._called(asked, encoded.features, told)
+        return Answer(call.id, call.release, call.tokens, timings, resident.task, predictions, flat)
+
+    def _embedded(
+        self,
+        asked: _Asked,
+        features: Sequence[Features],
+        states: list[States],
+        timings: Timings,
+    ) -> Embedded:
+        vectors = [pooled(row) for row in states]
+        call = self._called(asked, features, [])
+        return Embedded(call.id, call.release, call.tokens, timings, vectors)
+
+    def _called(
+        self, asked: _Asked, features: Sequence[Features], told: list[tuple[str, float]]
+    ) -> Call:
+        """Write a request down and return what stands in the journal by then."""
         call = Call(
             id=secrets.token_hex(12),
             at=self._clock(),
-            route=asked.route,
+            route=asked.served.route,
             release=asked.served.release,
             key=asked.key,
-            texts=len(asked.texts),
-            tokens=sum(map(len, encoded.features)),
+            texts=len(features),
+            tokens=sum(map(len, features)),
             labels=tuple(label for label, _ in told),
             scores=tuple(score for _, score in told),
             milliseconds=round((time.perf_counter() - asked.began) * 1000, 3),
         )
         self._record(call)
-        return Answer(call.id, asked.served.release, resident.task, predictions, flat)
+        return call
 
 
 def _check_unicode(number: int, text: str) -> None:

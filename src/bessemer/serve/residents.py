@@ -1,19 +1,95 @@
-"""A release in memory: everything that turns texts into answers."""
+"""Releases in memory: everything that turns texts into answers, the base shared by all on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from bessemer.bundle import format as bundle_format
-from bessemer.bundle.format import Contents
-from bessemer.core.errors import CorruptError
-from bessemer.engines.base import ENGINES, Engine
-from bessemer.tasks.base import TASKS, Encoded, Logits, Task
+from bessemer.bundle import weights
+from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, CONTENTS, HEAD, TOKENISER, Contents
+from bessemer.bundle.weights import Adapter, Head
+from bessemer.core import folder
+from bessemer.core.errors import CorruptError, RequestError
+from bessemer.engines.base import ENGINES, Engine, States
+from bessemer.serve.policies import batches
+from bessemer.tasks.base import TASKS, Encoded, Features, Logits, Task
+
+_numbers = count()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """From token ids to logits: an engine that others may share, its adapter there, and a head."""
+
+    engine: Engine
+    head: Head
+    adapter: str | None
+    #: Whether the head reads one vector a text, or one a token.
+    pooled: bool
+
+    def logits(self, states: States) -> Logits:
+        """Return the logits of one text from its states."""
+        return self.head(weights.pooled(states) if self.pooled else states)
+
+    def run(self, features: Sequence[Features]) -> list[Logits]:
+        """Return the logits of any number of rows, computed in batches of like length."""
+        found: dict[int, Logits] = {}
+        for batch in batches([len(row) for row in features]):
+            states = self.engine.run([features[n] for n in batch], [self.adapter] * len(batch))
+            found.update(zip(batch, map(self.logits, states), strict=True))
+        return [found[number] for number in range(len(features))]
+
+
+def attached(
+    engine: Engine, place: Path, digests: Mapping[str, str] | None = None, *, pooled: bool
+) -> Model:
+    """Return a task on an engine; its adapter is detached when nobody holds it any more.
+
+    Args:
+        engine: Of its base.
+        place: Folder of its head and, if it has one, its adapter.
+        pooled: Whether the head reads one vector a text.
+        digests: SHA-256 of the files, to be held against them whenever they are read.
+
+    Raises:
+        CorruptError: They were changed, cannot be read or do not fit the engine.
+    """
+
+    def check(*names: str) -> None:
+        for name in names:
+            if digests is not None:
+                folder.check_file(place / name, digests.get(name, ""))
+
+    def load() -> Adapter:
+        check(ADAPTER, ADAPTER_CONFIG)
+        return weights.read_adapter(place)
+
+    check(HEAD)
+    head = weights.read_head(place)
+    if not weights.has_adapter(place):
+        return Model(engine, head, None, pooled)
+    name = f"adapter-{next(_numbers)}"
+    engine.attach(name, load)
+    model = Model(engine, head, name, pooled)
+    weakref.finalize(model, engine.detach, name)
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """What releases share whose encoders and tokenizers are equal to the byte."""
+
+    engine: Engine
+    tokenizer: Tokenizer
 
 
 @dataclass(frozen=True)
@@ -22,16 +98,32 @@ class Resident:
 
     contents: Contents
     task: Task
-    engine: Engine
-    tokenizer: Tokenizer
+    base: Base
+    model: Model
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return features, as many rows as texts."""
-        return self.task.encode(self.tokenizer, texts, self.contents.max_length)
+        return self.task.encode(self.base.tokenizer, texts, self.contents.max_length)
+
+    def features(self, ids: Sequence[int]) -> Features:
+        """Return token ids that a caller brings as an engine takes them, cut at the longest.
+
+        Raises:
+            RequestError: One of them is no token of the base.
+        """
+        known = self.base.tokenizer.get_vocab_size()
+        if not ids:
+            raise RequestError("A text has no token.", remedy="Send one token at least.")
+        for token in ids:
+            if not 0 <= token < known:
+                raise RequestError(
+                    f"There is no token {token}.", remedy=f"Tokens are numbered 0 to {known - 1}."
+                )
+        return np.array(ids[: self.contents.max_length], dtype=np.int64)
 
     def logits(self, texts: Sequence[str]) -> list[Logits]:
         """Return the logits of each text."""
-        return self.engine.run(self.encode(texts).features)
+        return self.model.run(self.encode(texts).features)
 
     def decode(
         self, encoded: Encoded, logits: Sequence[Logits], top_k: int | None
@@ -40,27 +132,59 @@ class Resident:
         return self.task.decode(encoded, logits, self.contents.calibration, top_k)
 
 
-def load(bundle: Path, *, checked: bool = False) -> Resident:
-    """Check every file of a bundle against its manifest and load it.
+class Residents:
+    """Loads releases; a base is in memory once, and goes when the last release on it does."""
 
-    Args:
-        bundle: Its folder.
-        checked: Whether the caller has just compared the files, with the signature.
+    def __init__(self) -> None:
+        self._bases: weakref.WeakValueDictionary[object, Base] = weakref.WeakValueDictionary()
+        self._loading = threading.Lock()
+
+    def load(self, bundle: Path, digests: Mapping[str, str]) -> Resident:
+        """Load a release after comparing what is read of it with its digests.
+
+        Args:
+            bundle: Its folder.
+            digests: SHA-256 of each file, from whoever vouches for them.
+
+        Raises:
+            CorruptError: A file was changed, or the bundle needs a part of another version.
+        """
+        folder.check_file(bundle / CONTENTS, digests.get(CONTENTS, ""))
+        contents = bundle_format.contents(bundle)
+        name, _, version = contents.task.partition("@")
+        task = TASKS.load(name)
+        if str(task.version) != version:
+            raise CorruptError(
+                f"{bundle} was made for {contents.task}, here is {name}@{task.version}.",
+                remedy="Serve it with the Bessemer that made it, or make the release again.",
+            )
+        base = self._base(bundle, digests, contents.engine)
+        model = attached(base.engine, bundle, digests, pooled=task.pooled)
+        return Resident(contents, task(contents.label_rules, contents.labels), base, model)
+
+    def _base(self, bundle: Path, digests: Mapping[str, str], name: str) -> Base:
+        """Return the base of a bundle, the one in memory if there is one."""
+        engine = ENGINES.load(name.partition("-")[0])
+        read = {file: digests.get(file, "") for file in (*engine.files, TOKENISER)}
+        key = (engine, *read.values())
+        with self._loading:
+            base = self._bases.get(key)
+            if base is None:
+                for file, wanted in read.items():
+                    folder.check_file(bundle / file, wanted)
+                base = Base(engine(bundle), tokenizer(bundle / TOKENISER))
+                self._bases[key] = base
+            return base
+
+
+def load(bundle: Path) -> Resident:
+    """Check every file of a bundle against its manifest and load it by itself.
 
     Raises:
-        CorruptError: A file was changed, or the bundle needs a part of another version.
+        CorruptError: See `Residents.load`.
     """
-    contents = (bundle_format.contents if checked else bundle_format.read)(bundle)
-    name, _, version = contents.task.partition("@")
-    task = TASKS.load(name)
-    if str(task.version) != version:
-        raise CorruptError(
-            f"{bundle} was made for {contents.task}, here is {name}@{task.version}.",
-            remedy="Serve it with the Bessemer that made it, or make the release again.",
-        )
-    engine = ENGINES.load(contents.engine.partition("-")[0])(bundle / bundle_format.GRAPH)
-    whole = task(contents.label_rules, contents.labels)
-    return Resident(contents, whole, engine, tokenizer(bundle / bundle_format.TOKENISER))
+    digests = folder.check(bundle, unsealed=(bundle_format.STATEMENT,))
+    return Residents().load(bundle, digests)
 
 
 def tokenizer(path: Path) -> Tokenizer:

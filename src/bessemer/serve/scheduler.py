@@ -76,6 +76,7 @@ class Scheduler:
         chosen = self._policy.choose(self._waiting, now)
         for row in chosen:
             self._waiting.remove(row, charge=True)
+        self._waiting.batches += bool(chosen)
         return chosen
 
     def wakes_at(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -21,8 +21,8 @@ class Row:
     #: Its number in the request.
     place: int
     tokens: int
-    #: Rows of one lane may be computed together.
-    lane: str
+    #: Rows of one lane may be computed together: they have one engine.
+    lane: Hashable
     #: Whose it is; tenants get equal shares while they wait.
     tenant: str
     #: Seconds by a clock that only goes forward.
@@ -61,12 +61,14 @@ class Waiting:
         #: Waiting tenants by tokens served; entries that are no longer true are passed over.
         self._turns: list[tuple[float, str]] = []
         #: Rows of each lane by their tokens.
-        self._lanes: dict[str, dict[int, deque[Row]]] = {}
+        self._lanes: dict[Hashable, dict[int, deque[Row]]] = {}
         self._requests: dict[int, dict[int, Row]] = {}
         self.tokens = 0
         self.rows = 0
         #: Tenants of whom something waits.
         self.tenants = 0
+        #: That were taken out so far.
+        self.batches = 0
 
     def add(self, row: Row) -> None:
         """Let a row wait."""
@@ -130,7 +132,7 @@ class Waiting:
         self._level()
         return self._tenants[self._turns[0][1]].rows[0] if self._turns else None
 
-    def in_order(self, lane: str) -> Iterator[Row]:
+    def in_order(self, lane: Hashable) -> Iterator[Row]:
         """Yield a lane's rows in the order of their arrival."""
         return (row for row in self._arrivals if row.waits and row.lane == lane)
 

@@ -12,10 +12,10 @@ from itertools import count
 from typing import Any, TypeVar
 
 from bessemer.core.errors import NotReadyError
-from bessemer.engines.base import Engine
+from bessemer.engines.base import Engine, States
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.waiting import Row
-from bessemer.tasks.base import Features, Logits
+from bessemer.tasks.base import Features
 
 Answered = TypeVar("Answered")
 #: Stands for the failure of rows that nobody waits for any more.
@@ -28,14 +28,18 @@ class _Job:
 
     engine: Engine
     features: Sequence[Features]
-    finish: Callable[[list[Logits]], Any]
+    adapter: str | None
+    finish: Callable[[list[States], float, float], Any]
     #: Of rows that are neither computed nor dropped.
     left: int
-    logits: list[Logits | None] = field(init=False)
+    #: By the performance counter: when it was submitted, and when its first row's turn came.
+    came: float = field(default_factory=time.perf_counter)
+    began: float | None = None
+    states: list[States | None] = field(init=False)
     future: Future[Any] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
-        self.logits = [None] * len(self.features)
+        self.states = [None] * len(self.features)
 
 
 class Workers:
@@ -74,18 +78,19 @@ class Workers:
         self,
         engine: Engine,
         features: Sequence[Features],
-        finish: Callable[[list[Logits]], Answered],
+        adapter: str | None,
+        finish: Callable[[list[States], float, float], Answered],
         *,
-        lane: str,
         tenant: str,
     ) -> Future[Answered]:
         """Let a request's rows be computed when it is their turn.
 
         Args:
-            engine: Computes them.
+            engine: Computes them, together with other requests' rows.
             features: Token ids of each row; one row at least.
-            finish: Makes the answer of all logits, in an engine thread.
-            lane: Rows of one lane may be computed together.
+            adapter: That the engine is to compute them with, or None.
+            finish: Makes the answer in an engine thread, of all states and of the seconds that
+                passed until the first row's turn and from then on.
             tenant: Whose they are.
 
         Returns:
@@ -96,8 +101,9 @@ class Workers:
             TooLargeError: They are too many at any time.
             OverloadedError: They are too many now.
         """
-        job = _Job(engine, features, finish, len(features))
+        job = _Job(engine, features, adapter, finish, len(features))
         number, now = next(self._numbers), time.monotonic()
+        lane = id(engine)
         rows = [Row(number, n, len(row), lane, tenant, now) for n, row in enumerate(features)]
         with self._changed:
             if self._closing:
@@ -118,24 +124,31 @@ class Workers:
 
     def _work(self) -> None:
         while rows := self._take():
-            began = time.perf_counter()
-            failed = self._compute(rows)
-            seconds = time.perf_counter() - began
-            ended = []
-            with self._changed:
-                if not failed:
-                    self._scheduler.done(rows, seconds, len(self._threads))
-                for row in rows:
-                    job = self._jobs.get(row.request)
-                    if job is None:
-                        continue  # it was cancelled, or another of its rows has failed
-                    job.left -= 1
-                    if row.request in failed:
-                        self._scheduler.cancel(row.request)
-                    if row.request in failed or not job.left:
-                        ended.append((self._jobs.pop(row.request), failed.get(row.request)))
-            for job, error in ended:
-                _settle(job.future, partial(_answer, job, error))
+            self._do(rows)
+
+    def _do(self, rows: list[Row]) -> None:
+        """Compute a batch and finish the requests that it was the last of.
+
+        While the thread waits for the next one, nothing here holds on to an engine.
+        """
+        began = time.perf_counter()
+        failed = self._compute(rows)
+        seconds = time.perf_counter() - began
+        ended = []
+        with self._changed:
+            if not failed:
+                self._scheduler.done(rows, seconds, len(self._threads))
+            for row in rows:
+                job = self._jobs.get(row.request)
+                if job is None:
+                    continue  # it was cancelled, or another of its rows has failed
+                job.left -= 1
+                if row.request in failed:
+                    self._scheduler.cancel(row.request)
+                if row.request in failed or not job.left:
+                    ended.append((self._jobs.pop(row.request), failed.get(row.request)))
+        for job, error in ended:
+            _settle(job.future, partial(_answer, job, error))
 
     def _take(self) -> list[Row]:
         """Return the next batch; none when the threads are to end."""
@@ -149,16 +162,20 @@ class Workers:
                 self._changed.wait(max(wakes, 0.0) if wakes < threading.TIMEOUT_MAX else None)
 
     def _compute(self, rows: list[Row]) -> dict[int, Exception]:
-        """Compute a batch, put the logits in their places, and return what failed by request."""
+        """Compute a batch, put the states in their places, and return what failed by request."""
         with self._changed:
             known = [(self._jobs.get(row.request), row) for row in rows]
         alive = [(job, row) for job, row in known if job is not None]
         if not alive:
             return {rows[0].request: _GONE}
+        now = time.perf_counter()
+        for job, _ in alive:
+            job.began = job.began or now
         try:
-            found = alive[0][0].engine.run([job.features[row.place] for job, row in alive])
-            for (job, row), logits in zip(alive, found, strict=True):
-                job.logits[row.place] = logits
+            features = [job.features[row.place] for job, row in alive]
+            found = alive[0][0].engine.run(features, [job.adapter for job, _ in alive])
+            for (job, row), states in zip(alive, found, strict=True):
+                job.states[row.place] = states
         except Exception as error:  # whatever it is, the caller must hear of it, and no other
             if len(alive) == 1:
                 return {alive[0][1].request: error}
@@ -179,7 +196,9 @@ class Workers:
 def _answer(job: _Job, error: Exception | None) -> Any:
     if error is not None:
         raise error
-    return job.finish([logits for logits in job.logits if logits is not None])
+    began = job.began or job.came
+    states = [row for row in job.states if row is not None]
+    return job.finish(states, began - job.came, time.perf_counter() - began)
 
 
 def _settle(future: Future[Any], make: Callable[[], Any]) -> None:

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bessemer.bundle import weights
+from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, ENCODER, HEAD
 from bessemer.core import folder
 from bessemer.core.dataset import Dataset
-from bessemer.core.errors import ContractError, needs
+from bessemer.core.errors import needs
 from bessemer.core.progress import Watcher
 from bessemer.core.report import Report
 from bessemer.prepare.locate import PREFIX, public_licence
 from bessemer.pretrained import resolve
 from bessemer.service.home import Home
-from bessemer.service.recipe import Plan, engine_name
+from bessemer.service.recipe import Plan
 from bessemer.tasks.base import TASKS, Answers, Encoded, Logits, Task
 
 if TYPE_CHECKING:
@@ -31,14 +33,9 @@ if TYPE_CHECKING:
     from bessemer.train.methods.base import Lesson, Method
 
 DATASET, NOTES, EXPORTED, REPORT = "dataset.json", "notes.json", "export.json", "report.json"
-FOUND = "search.json"
-HEAD, ENCODER, ADAPTER = "head.safetensors", "encoder.safetensors", "adapter.safetensors"
-ADAPTER_CONFIG, GRAPH, LOGITS = "adapter_config.json", "model.onnx", "logits.npz"
+FOUND, LOGITS = "search.json", "logits.npz"
 #: What tokenizers call the token that hides another.
 MASKS = ("[MASK]", "<mask>")
-#: How far the log-loss of the exported weights may be from what the trainer measured, in nats:
-#: rounding, and a base computed in bfloat16, stay far below; another head does not.
-MOST_LOSS_GAP = 0.02
 
 
 @dataclass
@@ -214,7 +211,11 @@ class Pipeline:
             with folder.storage_errors(self._work):
                 learnt = method.learn(lesson, options)
             checkpoints.write(target / HEAD, learnt.head)
-            if (encoder := learnt.encoder) is None and self.plan.project.train.base_layers:
+            encoder, tier = learnt.encoder, 0 if learnt.encoder is None else 2
+            if learnt.adapter is not None and weights.attachable(learnt.adapter_config):
+                # It is the base, to which the adapter is added when rows come.
+                encoder, tier = None, 1
+            if encoder is None and self.plan.project.train.base_layers:
                 # The base's own file has the layers that are left out, too.
                 whole = Encoder(lesson.config, lesson.weights, pooled=lesson.task.pooled)
                 encoder = whole.transformer.state_dict()
@@ -223,7 +224,7 @@ class Pipeline:
             if learnt.adapter is not None:
                 checkpoints.write(target / ADAPTER, learnt.adapter)
                 _write_json(target / ADAPTER_CONFIG, learnt.adapter_config)
-        _write_json(target / NOTES, {**learnt.notes, "log_loss": learnt.log_loss})
+        _write_json(target / NOTES, {**learnt.notes, "tier": tier, "log_loss": learnt.log_loss})
         told = [(name.replace("_", " "), value) for name, value in learnt.notes.items()]
         return ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
@@ -272,73 +273,24 @@ class Pipeline:
         )
 
     def _export(self, target: Path) -> str:
-        from bessemer.engines.base import ENGINES
-        from bessemer.evaluate.answers import answers
-
-        plan, serve, task = self.plan, self.plan.project.serve, self.task
         with needs("onnx"):
-            from bessemer.release.export import GRAPHS, export
+            from bessemer.service import exporting
 
-            export(
-                task,
-                config=plan.base.config,
-                encoder=self.weights(),
-                head=self.input("train") / HEAD,
-                target=target,
-            )
-        engine = ENGINES.load(engine_name(serve.engine))
-        encoded, actual = self.examples("validation")
-        asked: str = serve.engine
-        logits: dict[str, list[Logits]] = {}
-        score: dict[str, float] = {}
-        calibration = {}
-        for name in dict.fromkeys([asked, "onnx-fp32"]):
-            run = engine(target / GRAPHS[name]).run
-            logits[name] = answers(run, encoded.features, self.watcher.step, f"validate {name}")
-            calibration[name] = task.calibrate(encoded, logits[name], actual, serve.refuse)
-            answered = task.answers(encoded, logits[name], calibration[name])
-            score[name] = task.score(task.tallies(actual, answered).sum(axis=0))
-        targets = task.targets(encoded, actual)
-        temperature = calibration["onnx-fp32"]["temperature"]
-        self._check_trained(task.log_loss(logits["onnx-fp32"], targets, temperature))
-        loses = score["onnx-fp32"] - score[asked]
-        chosen = "onnx-fp32" if loses > serve.max_loss else asked
-        (target / GRAPHS[chosen]).rename(target / GRAPH)
-        for name in GRAPHS.values():
-            (target / name).unlink(missing_ok=True)
-        exported = {
-            "engine": chosen,
-            "calibration": calibration[chosen],
-            "validation_score": score,
-        }
+            exported = exporting.export(self, target)
         _write_json(target / EXPORTED, exported)
-        fallen = f" (int8 loses {loses:.4f} on validation)" if chosen != asked else ""
-        return f"{chosen}{fallen}, validation {task.metric_names[0]} {score[chosen]:.4f}"
-
-    def _check_trained(self, exported: float) -> None:
-        """Hold the exported weights against those that were trained.
-
-        Raises:
-            ContractError: They do not answer alike: the method returned another head or encoder.
-        """
-        notes = json.loads((self.input("train") / NOTES).read_text(encoding="utf-8"))
-        trained = float(notes["log_loss"])
-        if not abs(exported - trained) <= MOST_LOSS_GAP * max(1.0, trained):
-            raise ContractError(
-                f"The trained model had a log-loss of {trained:.4f} on validation, the one that"
-                f" was saved has {exported:.4f}: the saved weights are not the trained ones."
-            )
+        asked: str = self.plan.project.serve.engine
+        return exporting.told(exported, asked, self.task.metric_names[0])
 
     def _evaluate(self, target: Path) -> str:
-        from bessemer.engines.base import ENGINES
         from bessemer.evaluate.answers import answers
         from bessemer.evaluate.report import report
+        from bessemer.service import exporting
 
         project, exported = self.plan.project, self.exported()
-        engine = ENGINES.load(engine_name(exported["engine"]))(self.input("export") / GRAPH)
+        run = exporting.model(self, exported["engine"], self.input("export")).run
         task = self.task
         encoded, actual = self.examples("test")
-        logits = answers(engine.run, encoded.features, self.watcher.step, "evaluate")
+        logits = answers(run, encoded.features, self.watcher.step, "evaluate")
         write_logits(target / LOGITS, logits)
         result = report(
             task,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
+from bessemer.service.aliases import Aliases
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home, open_home
 from bessemer.service.jobs import Jobs
@@ -27,6 +28,7 @@ class Platform:
         self.runs = Runs(home)
         self.releases = Releases(home)
         self.deployments = Deployments(home)
+        self.aliases = Aliases(home)
         self.keys = Keys(home)
         self.jobs = Jobs(home)
 
@@ -110,6 +112,8 @@ class Platform:
         """Run as far as the signed release, and deploy nothing."""
         return self.run(project, until="release", watcher=watcher)
 
-    def deploy(self, release: str, route: str | None = None) -> Deployment:
-        """Let a route serve a release; see `Deployments.deploy`."""
-        return self.deployments.deploy(release, route)
+    def deploy(
+        self, release: str, route: str | None = None, canary: float | None = None
+    ) -> Deployment:
+        """Let a route serve a release, or a share of its callers; see `Deployments.deploy`."""
+        return self.deployments.deploy(release, route, canary)

@@ -21,7 +21,7 @@ from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
-STAGES = {"prepare": 1, "search": 1, "train": 1, "export": 1, "evaluate": 1, "release": 1}
+STAGES = {"prepare": 1, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _keys(
     add("export", weights=keys["train"], part=parts["engine"], serve=serve)
     settings = project.evaluate.model_dump(mode="json")
     add("evaluate", model=keys["export"], settings=settings, seed=project.seed)
-    add("release", report=keys["evaluate"], project=project.model_dump(mode="json"))
+    add("release", report=keys["evaluate"], project=project.released())
     return keys
 
 

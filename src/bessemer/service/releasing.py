@@ -10,12 +10,23 @@ from pathlib import Path
 
 from bessemer.bundle import format as bundle_format
 from bessemer.bundle import signature
-from bessemer.bundle.format import CONTENTS, STATEMENT, Contents
+from bessemer.bundle.format import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONFIG,
+    CONTENTS,
+    ENCODER,
+    HEAD,
+    STATEMENT,
+    TOKENISER,
+    Contents,
+)
 from bessemer.core import digest, folder
 from bessemer.core.errors import BessemerError, ContractError
 from bessemer.core.records import Release
 from bessemer.core.report import Verdict
 from bessemer.core.version import VERSION
+from bessemer.engines.base import ENGINES
 from bessemer.evaluate.answers import answers
 from bessemer.evaluate.report import difference
 from bessemer.pretrained import resolve
@@ -24,17 +35,8 @@ from bessemer.release.gates import NOT_WORSE, Rival, judge
 from bessemer.serve import residents
 from bessemer.service import signing
 from bessemer.service.deployments import Deployments
-from bessemer.service.pipeline import (
-    ADAPTER,
-    ADAPTER_CONFIG,
-    ENCODER,
-    GRAPH,
-    HEAD,
-    LOGITS,
-    Pipeline,
-    read_logits,
-    write_logits,
-)
+from bessemer.service.pipeline import LOGITS, Pipeline, read_logits, write_logits
+from bessemer.service.recipe import engine_name
 from bessemer.service.releases import Releases
 from bessemer.tasks.base import TASKS, Answers
 
@@ -75,6 +77,7 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         project=project.name,
         task=plan.parts["task"],
         base=plan.base.record,
+        tier=exported["tier"],
         engine=exported["engine"],
         labels=dataset.labels,
         label_rules=project.data.labels,
@@ -82,18 +85,19 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         calibration=exported["calibration"],
         validation_score=exported["validation_score"],
     )
-    shutil.copyfile(pipeline.input("export") / GRAPH, target / GRAPH)
-    shutil.copyfile(pipeline.weights(), target / ENCODER)
+    export, train = pipeline.input("export"), pipeline.input("train")
+    for name in {*ENGINES.load(engine_name(exported["engine"])).files, ENCODER} - {CONFIG}:
+        folder.link(export / name, target / name)
     for name in (HEAD, ADAPTER, ADAPTER_CONFIG):
-        if (pipeline.input("train") / name).exists():
-            shutil.copyfile(pipeline.input("train") / name, target / name)
-    shutil.copyfile(plan.base.folder / resolve.TOKENISER, target / resolve.TOKENISER)
+        if (train / name).exists():
+            folder.link(train / name, target / name)
+    shutil.copyfile(plan.base.folder / resolve.TOKENISER, target / TOKENISER)
     documents = {
         CONTENTS: contents.model_dump(mode="json"),
-        resolve.CONFIG: plan.base.config,
+        CONFIG: plan.base.config,
         "report.json": report.model_dump(mode="json"),
         VERDICT: verdict.model_dump(mode="json"),
-        PROJECT: project.model_dump(mode="json"),
+        PROJECT: project.released(),
     }
     for name, value in documents.items():
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
@@ -177,7 +181,7 @@ def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
             resident = residents.load(bundle)
             step = pipeline.watcher.step
             encoded = resident.encode(texts)
-            logits = answers(resident.engine.run, encoded.features, step, "compare with live")
+            logits = answers(resident.model.run, encoded.features, step, "compare with live")
             found = resident.task.answers(encoded, logits, resident.contents.calibration)
             with stages.make("rival", key) as aside:
                 cells = [resident.task.write(row) for row in found]

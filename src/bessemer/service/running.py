@@ -7,7 +7,7 @@ from typing import get_args
 from bessemer.core.errors import BessemerError, RequestError
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Release, Run, Until
-from bessemer.service.deployments import Deployments
+from bessemer.service.deployments import Deployments, told
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
@@ -47,8 +47,8 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
         follower.record = _walk(pipeline, until, follower)
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "interrupted"
-        told = str(error) if isinstance(error, BessemerError) else repr(error)
-        follower.end(home, state, error=told)
+        message = str(error) if isinstance(error, BessemerError) else repr(error)
+        follower.end(home, state, error=message)
         raise
     state = "gate failed" if _failed(follower.record) else "succeeded"
     return follower.end(home, state)
@@ -112,10 +112,10 @@ def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
 
     route = pipeline.plan.project.route
     deployments = Deployments(pipeline.home)
-    before = [d for d in deployments.list(route) if d.release == made.id]
-    if before:
-        live = before[0].live
-        note = f"route {route} serves {made.id}" if live else f"{made.id} was taken from {route}"
+    history = deployments.list(route)
+    if any(made.id in (d.release, d.canary) for d in history):
+        serves = made.id in (history[0].release, history[0].canary)
+        note = told(history[0]) if serves else f"{made.id} was taken from {route}"
         follower.ended("deploy", 0.0, reused=True, note=note)
         return
     verdict = judge_live(pipeline)
@@ -123,8 +123,9 @@ def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
         # It was judged before what is live now was there.
         follower.keep(verdict=verdict)
         return
-    deployments.deploy(made.id, route)
-    follower.ended("deploy", 0.0, reused=False, note=f"route {route} serves {made.id}")
+    share = pipeline.plan.project.serve.canary if history else None
+    done = deployments.deploy(made.id, route, share)
+    follower.ended("deploy", 0.0, reused=False, note=told(done))
 
 
 def _failed(record: Run) -> bool:

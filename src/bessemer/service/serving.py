@@ -10,9 +10,8 @@ from pathlib import Path
 
 from bessemer.core.errors import BessemerError
 from bessemer.core.records import Call
-from bessemer.serve import residents
 from bessemer.serve.dataplane import DataPlane
-from bessemer.serve.residents import Resident
+from bessemer.serve.residents import Resident, Residents
 from bessemer.service import calls, signing, snapshot
 from bessemer.service.home import Home
 from bessemer.service.jobs import Jobs
@@ -33,6 +32,7 @@ class Serving:
         self._home = home
         self._jobs = jobs
         self._journal = Journal(home.root / calls.FOLDER)
+        self._residents = Residents()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=chore, name=name, daemon=True)
@@ -67,14 +67,14 @@ class Serving:
         calls.drain(self._home)
 
     def _load(self, bundle: Path) -> Resident:
-        signing.verify(self._home, bundle)
-        return residents.load(bundle, checked=True)
+        return self._residents.load(bundle, signing.signed(self._home, bundle))
 
     def _record(self, call: Call) -> None:
         self._journal.append(call.model_dump_json().encode())
 
     def _follow(self) -> None:
         self.plane.refresh()
+        self.plane.meter.waiting(self.plane.waiting[0])
 
     def _drain(self) -> None:
         self._journal.rotate()

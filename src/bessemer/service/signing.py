@@ -50,6 +50,15 @@ def signing_key(home: Home) -> ed25519.Ed25519PrivateKey:
 
 def verify(home: Home, bundle: Path) -> tuple[str, int]:
     """Check a bundle against the trusted keys; see `bundle.signature.verify`."""
+    return signature.verify(bundle, _trusted_keys(home))
+
+
+def signed(home: Home, bundle: Path) -> dict[str, str]:
+    """Return the digests that a trusted key signed; see `bundle.signature.signed`."""
+    return signature.signed(bundle, _trusted_keys(home))[1]
+
+
+def _trusted_keys(home: Home) -> dict[str, ed25519.Ed25519PublicKey]:
     with needs("serve"):
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -64,7 +73,7 @@ def verify(home: Home, bundle: Path) -> tuple[str, int]:
             ) from error
         if isinstance(key, Ed25519PublicKey):
             trusted[signature.fingerprint(key)] = key
-    return signature.verify(bundle, trusted)
+    return trusted
 
 
 def _trusted(home: Home) -> Path:

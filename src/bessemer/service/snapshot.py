@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from bessemer.core import folder
-from bessemer.core.records import KeyState, RouteState, Snapshot
+from bessemer.core.records import CanaryState, KeyState, RouteState, Snapshot
 from bessemer.service.home import Home
 from bessemer.store import tables
 
@@ -15,39 +16,64 @@ FILE = "snapshot.json"
 
 
 def publish(home: Home) -> Snapshot:
-    """Write routes and valid keys as the database has them now.
+    """Write routes, aliases and valid keys as the database has them now.
 
     Publishers take turns and each reads inside its turn, so the last one wrote the newest.
     """
-    deployments, releases, keys = tables.deployments, tables.releases, tables.keys
-    live = sa.select(sa.func.max(deployments.c.id)).group_by(deployments.c.route)
-    routes = (
-        sa.select(deployments.c.route, deployments.c.release, releases.c.bundle)
-        .join(releases, releases.c.id == deployments.c.release)
-        .where(deployments.c.id.in_(live))
-    )
+    events, keys, aliases = tables.events, tables.keys, tables.aliases
     with home.stages.lock("snapshot", "publish"):
         with home.database.begin() as connection:
             snapshot = Snapshot(
-                version=connection.execute(sa.select(sa.func.max(tables.events.c.number))).scalar()
-                or 0,
-                routes={
-                    row.route: RouteState(
-                        release=row.release, bundle=str(home.stages.path("release", row.bundle))
-                    )
-                    for row in connection.execute(routes)
-                },
+                version=connection.execute(sa.select(sa.func.max(events.c.number))).scalar() or 0,
+                routes=_routes(home, connection),
                 keys={
                     row.id: KeyState(secret_hash=row.secret_hash, role=row.role)
                     for row in connection.execute(
                         sa.select(keys).where(keys.c.revoked_at.is_(None))
                     )
                 },
+                aliases={row.name: row.route for row in connection.execute(sa.select(aliases))},
             )
         if read(home.root) != snapshot:
             content = snapshot.model_dump_json().encode()
             folder.atomic_file(home.root / FILE, content, mode=0o600)
     return snapshot
+
+
+def _routes(home: Home, connection: Connection) -> dict[str, RouteState]:
+    deployments, releases = tables.deployments, tables.releases
+    canaries, earlier = releases.alias(), deployments.alias()
+    newest = sa.select(sa.func.max(deployments.c.id)).group_by(deployments.c.route)
+    query = (
+        sa.select(
+            deployments,
+            releases.c.bundle,
+            canaries.c.bundle.label("canary_bundle"),
+            earlier.c.release.label("returns_to"),
+        )
+        .join(releases, releases.c.id == deployments.c.release)
+        .outerjoin(canaries, canaries.c.id == deployments.c.canary)
+        .outerjoin(earlier, earlier.c.id == deployments.c.previous)
+        .where(deployments.c.id.in_(newest))
+    )
+
+    def bundle(key: str) -> str:
+        return str(home.stages.path("release", key))
+
+    return {
+        row.route: RouteState(
+            release=row.release,
+            bundle=bundle(row.bundle),
+            canary=CanaryState(
+                release=row.canary, bundle=bundle(row.canary_bundle), share=row.share
+            )
+            if row.canary
+            else None,
+            previous=row.returns_to,
+            unloaded=row.unloaded,
+        )
+        for row in connection.execute(query)
+    }
 
 
 def read(root: Path) -> Snapshot | None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from bessemer.core.errors import OperatorError, StorageError, needs
 
 #: The newest migration; a test compares it with the folder.
-HEAD = "0001"
+HEAD = "0002"
 #: Number of the lock under which transactions take turns on PostgreSQL.
 LOCK = 0x42455353
 

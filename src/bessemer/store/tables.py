@@ -39,6 +39,18 @@ deployments = sa.Table(
     sa.Column("previous", sa.Integer, sa.ForeignKey("deployments.id")),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("by", sa.String, nullable=False),
+    sa.Column("canary", sa.String, sa.ForeignKey("releases.id")),
+    sa.Column("share", sa.Float),
+    sa.Column("unloaded", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("route", sa.String, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("by", sa.String, nullable=False),
 )
 
 keys = sa.Table(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -146,21 +147,38 @@ class TextClassification(Task):
             refused = self._odds(stacked, calibration) < calibration["threshold"]
             if self.nothing in self.numbers:
                 refused |= chances.argmax(axis=1) == self.numbers[self.nothing]
+        most = 1 if top_k is None and self.link == "softmax" else top_k or None
         rows = []
         for row, doubtful in zip(chances, refused, strict=True):
-            order = np.argsort(-row, kind="stable")
-            told = [(self.labels[number], float(row[number])) for number in order]
-            if self.link == "sigmoid":
-                threshold = calibration["threshold"]
-                told = [p for p in told if p[1] >= threshold] if top_k is None else told
-            elif "threshold" in calibration:
-                known = [p for p in told if p[0] != self.nothing]
-                doubt = (self.nothing, 1 - known[0][1])
-                told = [doubt, *known] if doubtful else [*known, doubt]
-            if top_k is None and self.link == "softmax":
-                told = told[:1]
-            rows.append([{"label": n, "score": s} for n, s in told[: top_k or None]])
+            told = self._told(row, calibration, top_k, refused=bool(doubtful))
+            rows.append([{"label": n, "score": s} for n, s in islice(told, most)])
         return rows
+
+    def _told(
+        self,
+        chances: NDArray[np.float64],
+        calibration: Calibration,
+        top_k: int | None,
+        *,
+        refused: bool,
+    ) -> Iterator[tuple[str, float]]:
+        """Yield labels of one text with their scores, the first to be told first."""
+        if top_k is None and self.link == "softmax" and "threshold" not in calibration:
+            best = int(chances.argmax())  # far quicker than to sort them all
+            yield self.labels[best], float(chances[best])
+            return
+        order = np.argsort(-chances, kind="stable")
+        told = ((self.labels[number], float(chances[number])) for number in order)
+        if self.link == "sigmoid":
+            threshold = calibration["threshold"] if top_k is None else 0.0
+            yield from (pair for pair in told if pair[1] >= threshold)
+        elif "threshold" in calibration:
+            known = (pair for pair in told if pair[0] != self.nothing)
+            first = next(known)
+            doubt = (self.nothing, 1 - first[1])
+            yield from (doubt, first, *known) if refused else (first, *known, doubt)
+        else:
+            yield from told
 
     def _odds(self, logits: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float64]:
         """Return the log-odds of each text's best label against all else, shape [n].

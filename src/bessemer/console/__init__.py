@@ -1,0 +1,1 @@
+"""The console door: pages for people, in rooms, behind a session."""

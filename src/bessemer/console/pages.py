@@ -1,0 +1,75 @@
+"""Pages: templates in the reader's language, with what every page shows around its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse
+
+from bessemer.console import language
+from bessemer.core.version import VERSION
+
+#: The cookie that holds light or dark, where the reader has chosen.
+THEME = "bessemer_theme"
+THEMES = ("light", "dark")
+
+
+class Pages:
+    """Renders templates.
+
+    Args:
+        rooms: Names of the rooms, in the order of the navigation; the messages name them.
+    """
+
+    def __init__(self, rooms: Sequence[str]) -> None:
+        self._templates = Environment(
+            loader=PackageLoader("bessemer.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"time": _time, "seconds": _seconds}
+        self._templates.globals |= {"rooms": tuple(rooms), "version": VERSION}
+
+    def render(
+        self, request: HTTPConnection, template: str, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """Return a page, or a part of one.
+
+        Args:
+            request: Its reader's.
+            template: File name.
+            status: Of HTTP.
+            values: What the template names.
+        """
+        tongue = language.chosen(request)
+        theme = request.cookies.get(THEME)
+        values |= {
+            "t": partial(language.say, tongue),
+            "language": tongue,
+            "lang": language.LANGUAGES[tongue],
+            "languages": language.LANGUAGES,
+            "theme": theme if theme in THEMES else "",
+            "session": request.scope["state"]["session"],
+            "path": request.scope["path"],
+        }
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+
+def _time(at: datetime) -> Markup:
+    """Return a moment in UTC, which the page's script puts into the reader's words."""
+    utc = at.astimezone(UTC)
+    written = f'<time datetime="{utc.isoformat()}">{utc:%Y-%m-%d %H:%M} UTC</time>'
+    return Markup(written)
+
+
+def _seconds(value: float) -> str:
+    """Return seconds as milliseconds with three digits."""
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"

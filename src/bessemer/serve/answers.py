@@ -1,0 +1,64 @@
+"""What the data plane answers, and what it tells of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bessemer.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one request went, in seconds."""
+
+    tokenising: float
+    #: Until the turn of its first text came.
+    queue: float
+    #: From then until all were computed.
+    computing: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request is answered with."""
+
+    call: str
+    release: str
+    #: Of all texts.
+    tokens: int
+    timings: Timings
+    #: Of the release that answered; the route may serve another one by now.
+    task: Task
+    #: For each text its predictions; see `Task.decode`.
+    predictions: list[list[dict[str, Any]]]
+    #: The same as flat tensors by name, where they were asked for.
+    tensors: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What one request for vectors is answered with."""
+
+    call: str
+    release: str
+    tokens: int
+    timings: Timings
+    #: For each text what the route's head reads: a unit vector, shape [width].
+    vectors: list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """An encoder in memory."""
+
+    name: str
+    engine: str
+    #: How many releases stand on it, by tier: 0 a head alone, 1 an adapter, 2 weights of its own.
+    tasks: dict[int, int]
+    #: Of adapters.
+    slots_used: int
+    slots: int

@@ -1,0 +1,173 @@
+"""The console in a real Chromium, on a real server process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests.acceptance.test_processes import Server
+from tests.conftest import copy_home
+from tests.integration.test_console import release_again
+
+from bessemer.service.platform import Platform
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+#: Milliseconds that a page may take to show what it should.
+PATIENCE = 10_000
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = copy_home(finished / "home", tmp_path_factory.mktemp("console") / "home")
+    platform = Platform.open(home)
+    platform.deploy(release_again(platform), "small")
+    platform.home.database.close()
+    with Server(home) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium: Browser, server: Server) -> Iterator[Page]:
+    """Return a page that is logged in; whatever it complains about fails the test."""
+    context = chromium.new_context(locale="en-GB", base_url=server.url)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else 0)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(server.url) else complaints.append(r.url))
+    # A violation of the policy is told as an error of the page's console, too.
+    page.set_default_timeout(PATIENCE)
+    page.goto("/console")
+    page.get_by_label("An owner's API key").fill(server.told["key"])
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/console/deployments")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def shown(page: Page, name: str) -> float:
+    """Return a live number of the route's row."""
+    cell = page.locator(f'tr[data-route="small"] [data-live="{name}"]:not(meter)')
+    return float(re.sub(r"[^\d.]", "", cell.inner_text()) or 0)
+
+
+def test_numbers_change_as_requests_come(page: Page, server: Server) -> None:
+    expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
+    expect(page.get_by_role("link", name="small")).to_be_visible()
+    assert shown(page, "rate") == 0
+    done = threading.Event()
+
+    def ask() -> None:
+        headers = {"Authorization": f"Bearer {server.told['key']}"}
+        with httpx.Client(base_url=server.url, headers=headers) as client:
+            while not done.is_set():
+                client.post("/predict/small", json={"inputs": "where is my refund"})
+                time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        tile = page.locator('[data-live="rate.answered"]')
+        expect(tile).to_have_text(re.compile(r"^([2-9]|\d\d)"), timeout=PATIENCE)
+    finally:
+        done.set()
+        asking.join()
+    assert shown(page, "rate") > 1
+    assert 0 < shown(page, "p50") < 1000
+    expect(page.locator("[data-bases]")).to_contain_text("onnx")
+    drawn = page.evaluate(
+        """() => [...document.querySelectorAll("[data-plot] canvas")].map((canvas) => {
+            const { width, height } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+            return new Set(new Uint32Array(data.buffer)).size;
+        })"""
+    )
+    assert len(drawn) == 3
+    assert min(drawn) > 2
+
+
+def test_a_route_is_tried_and_rolled_back(page: Page) -> None:
+    page.get_by_role("link", name="small").click()
+    expect(page.get_by_role("heading", name="small")).to_be_visible()
+    text = page.get_by_label("Text")
+    text.fill("two payments were taken <img src=x onerror=alert(1)>")
+    text.press("Control+Enter")
+    answer = page.locator("#tried")
+    expect(answer).to_contain_text("double_charge")
+    expect(answer).to_contain_text("Computing")
+    assert answer.locator("meter").count() == 4
+    assert answer.locator("img").count() == 0
+    expect(page.locator("#state")).to_contain_text("small@2")
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.locator("#state section").first).to_contain_text("small@1")
+    expect(page.get_by_role("button", name="Roll back")).to_have_count(0)
+
+
+def test_a_change_from_elsewhere_is_seen_without_a_reload(page: Page, server: Server) -> None:
+    headers = {"Authorization": f"Bearer {server.told['key']}"}
+    page.evaluate("window.same = true")
+    httpx.post(
+        f"{server.url}/api/v1/deployments",
+        json={"release": "small@1", "route": "another"},
+        headers=headers,
+    ).raise_for_status()
+    expect(page.get_by_role("link", name="another")).to_be_visible()
+    assert page.evaluate("window.same")
+
+
+def test_language_and_colours_are_switched_and_kept(page: Page) -> None:
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(16, 19, 23)"
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", name="部署")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+    page.get_by_role("button", name="跟随系统").click()
+    expect(page.locator("html")).not_to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="退出登录").click()
+    page.wait_for_url("**/console/login")
+
+
+def test_everything_fits_a_narrow_screen_and_the_keyboard_reaches_it(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/console/deployments", "/console/deployments/small"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_class("skip")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+def test_a_signal_ends_the_server_although_a_page_is_open(page: Page, server: Server) -> None:
+    expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
+    page.evaluate("Live.prototype.lost = () => { document.title = 'ended'; }")
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 4
+    expect(page).to_have_title("ended")
