@@ -67,6 +67,7 @@ TRIED: tuple[dict[str, Any], ...] = (
     {"workers": 1, "threads": 2, "batch": 1},
     {"workers": 2, "threads": 1, "batch": 16},
     {"workers": 2, "threads": 1, "batch": 16, "wait_ms": 2.0, "padded": True},
+    {"workers": 1, "threads": 2, "batch": 16, "wait_ms": 2.0, "padded": True},
 )
 #: What one peer alone can do. MLServer without workers computes in the process that answers.
 ALSO_TRIED: dict[str, tuple[dict[str, Any], ...]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def serve(settings: Settings) -> None:
         allow_cpu_metrics=False,
     )
     batcher = DynamicBatcher(max_queue_delay_microseconds=round(settings.wait_ms * 1000))
-    with Triton(config=config, workspace=Path.cwd() / "triton") as triton:
+    workspace = Path(tempfile.mkdtemp(dir=Path.cwd())) / "triton"
+    with Triton(config=config, workspace=workspace) as triton:
         triton.bind(
             model_name="minilm",
             infer_func=[Classifier(settings) for _ in range(settings.workers)],
