@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,3 +227,29 @@ def test_the_oracle_computes_the_same(bundles: list[Path]) -> None:
         far = np.abs(ours - wanted).max()
         assert far < (1e-4 if task.contents.engine == "onnx-fp32" else 0.2)
         assert (ours.argmax(axis=1) == wanted.argmax(axis=1)).mean() > 0.9
+
+
+def test_a_text_that_several_tasks_are_asked_is_encoded_once(
+    bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three heads and two adapters in one batch: one encoding, or one for each adapter."""
+    place = Residents()
+    computed: list[int] = []
+
+    def counting(run):
+        def counted(names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            computed.append(len(feeds["input_ids"]))
+            return run(names, feeds)
+
+        return counted
+
+    for kind, different in ((0, 1), (1, 3)):
+        tasks = [load(place, bundles[n]) for n in (kind, kind + 4, kind + 8)]
+        engine = tasks[0].base.engine
+        row = tasks[0].encode(["the same text"]).features[0]
+        alone = [task.model.run([row])[0] for task in tasks]
+        monkeypatch.setattr(engine, "_session", SimpleNamespace(run=counting(engine._session.run)))
+        states = engine.run([row] * 3, [task.model.adapter for task in tasks])
+        assert computed[-1] == different
+        for task, found, wanted in zip(tasks, states, alone, strict=True):
+            assert task.model.logits(found).tobytes() == wanted.tobytes()
