@@ -180,7 +180,7 @@ def _peer(name: str, bundle: Path, texts: list[str], wanted: list[Answer | None]
     """Return a peer's profile at its best settings, measured before or now."""
     kept = RESULTS / f"{name}-serve.json"
     files = [*sorted(file for file in (PEERS / name).glob("*.*") if file.suffix != ".md")]
-    files += [PEERS / "minilm.py", bundle / "model.onnx"]
+    files += [PEERS / "minilm.py", bundle / "model.onnx", bundle / "model.weights"]
     tried = (*TRIED, *ALSO_TRIED.get(name, ()))
     known = {
         "machine": processor(),

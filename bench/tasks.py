@@ -12,6 +12,7 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -136,8 +137,6 @@ def _pauses(workers: Workers, base: Resident, rows: list[Any], seconds: float) -
 
 def run(home: Path, name: str, count: int, target: Path) -> dict[str, Any]:
     """Measure in a process of its own."""
-    import subprocess
-
     command = [sys.executable, "-m", "bench.tasks", str(home), name, str(count), str(target)]
     subprocess.run(command, check=True, cwd=ROOT)
     found: dict[str, Any] = json.loads(target.read_text())

@@ -217,6 +217,26 @@ def test_a_task_that_nobody_holds_gives_its_slot_back(bundles: list[Path]) -> No
     assert name != kept.model.adapter
 
 
+def test_no_task_is_served_without_the_adapter_that_was_signed(
+    bundles: list[Path], tmp_path: Path
+) -> None:
+    """Its configuration says whether there is one: it may neither go nor say otherwise."""
+    place, bundle = Residents(), tmp_path / "bundle"
+    shutil.copytree(bundles[1], bundle)
+    signed = folder.entries(bundle)
+    assert place.load(bundle, signed).model.adapter
+    (bundle / ADAPTER_CONFIG).write_text(json.dumps({"r": 1, "lora_alpha": 1, "use_dora": True}))
+    with pytest.raises(CorruptError, match=r"adapter_config\.json was changed"):
+        place.load(bundle, signed)
+    (bundle / ADAPTER_CONFIG).unlink()
+    with pytest.raises(CorruptError, match="no such file"):
+        place.load(bundle, signed)
+    shutil.copytree(bundles[0], tmp_path / "plain")
+    (tmp_path / "plain" / ADAPTER_CONFIG).write_text(json.dumps({"r": 1, "lora_alpha": 1}))
+    with pytest.raises(CorruptError, match=r"adapter_config\.json was changed"):
+        place.load(tmp_path / "plain", folder.entries(bundles[0]))
+
+
 def test_the_oracle_computes_the_same(bundles: list[Path]) -> None:
     texts = [text for text, _ in small_rows()][::5]
     for bundle in bundles[:4]:

@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HEAVY = {
     "torch", "transformers", "datasets", "onnxruntime", "fastapi", "sqlalchemy", "ray",
@@ -63,10 +66,28 @@ def test_serving_http_imports_no_grpc() -> None:
     assert imported("import bessemer.http.server") & {"grpc"} == set()
 
 
-def test_serving_needs_no_torch(home: Path) -> None:
+def brought(extra: str) -> set[str]:
+    """Return the modules that `pip install 'bessemer[extra]'` brings, ours among them."""
+    found: set[str] = set()
+    left = [("bessemer", extra)]
+    while left:
+        name, extra = left.pop()
+        found.add(canonicalize_name(name))
+        for text in metadata.requires(name) or []:
+            need = Requirement(text)
+            wanted = need.marker is None or need.marker.evaluate({"extra": extra})
+            if wanted and canonicalize_name(need.name) not in found:
+                left += [(need.name, more) for more in ("", *need.extras)]
+    modules = metadata.packages_distributions()
+    return {m for m, names in modules.items() if found & set(map(canonicalize_name, names))}
+
+
+def test_serving_needs_what_its_extra_brings_and_no_torch(home: Path) -> None:
+    others = set(metadata.packages_distributions()) - brought("serve")
+    assert {"torch", "transformers", "sklearn", "onnx"} <= others
     code = f"""
 import sys
-sys.modules["torch"] = sys.modules["transformers"] = sys.modules["sklearn"] = None
+sys.modules.update(dict.fromkeys({sorted(others)}))
 import bessemer, asyncio
 import bessemer.http.server
 serving = bessemer.open({str(home)!r}).serving()

@@ -1,10 +1,10 @@
 """What a release is made of: a sealed folder that any machine can check and serve.
 
 bundle.json           what is needed to compute an answer (class Contents)
-model.onnx            the graph that serves: token ids to vectors, and to these a task's adapter
+model.onnx            the encoder's graph: token ids to states, with places for an adapter
 model.weights         its numbers: the same file in every release on a base that was left as it was
 encoder.safetensors   the encoder's weights, for further training
-head.safetensors      from vectors to logits
+head.safetensors      from states to logits
 adapter.safetensors   a LoRA adapter on the encoder's matrices, where one was trained,
 adapter_config.json   and its configuration, as peft reads them
 config.json           the encoder's configuration, allow-listed keys only
@@ -52,7 +52,7 @@ class Contents(Record):
 
     format: Literal[2] = 2
     project: str
-    #: Task and its version, as `text-classification@1`.
+    #: Task and its version, as `text-classification@2`.
     task: str
     base: Pretrained
     #: What it adds to its base: 0 a head, 1 an adapter, too, 2 weights of its own instead.

@@ -35,18 +35,6 @@ class Head:
         return logits + self.bias
 
 
-def pooled(states: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return one unit vector, shape [width], of a text's states, shape [length, width].
-
-    Their mean, L2-normalised (Reimers & Gurevych 2019). It is computed for each text by itself,
-    since a sum over a padded batch is added up in an order that depends on the batch.
-    """
-    mean = np.add.reduce(states, axis=0) / np.float32(len(states))
-    length = np.sqrt(np.add.reduce(mean * mean))
-    vector: NDArray[np.float32] = mean / np.maximum(length, np.float32(1e-12))
-    return vector
-
-
 @dataclass(frozen=True)
 class Adapter:
     """LoRA matrices (Hu et al. 2022): to what a matrix makes of x, x @ down @ up is added.

@@ -15,7 +15,8 @@
     │   ├── StorageError        the disk is full or refuses
     │   ├── PortTakenError      the address is in use
     │   ├── NotReadyError       not loaded yet, or draining
-    │   └── OverloadedError     more is asked for than can be computed in time
+    │   ├── OverloadedError     more is asked for than can be computed in time
+    │   └── DeadlineError       the answer was not there when it was still wanted
     ├── IntegrityError          bytes are not what was signed: nobody should go on
     │   ├── CorruptError        a digest does not match
     │   ├── SignatureError      the signature is missing, false or not trusted

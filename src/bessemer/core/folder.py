@@ -141,8 +141,11 @@ def check_file(path: Path, wanted: str) -> None:
     Raises:
         CorruptError: It is missing or changed.
     """
-    found = digest.of_file(path) if path.is_file() else "none, there is no such file"
-    if found != wanted:
+    if not path.is_file():
+        raise CorruptError(
+            f"{path} is missing: there is no such file.", remedy="Restore it or make it again."
+        )
+    if (found := digest.of_file(path)) != wanted:
         raise CorruptError(
             f"{path} was changed after it was written: its SHA-256 is {found[:12]}…, the manifest"
             f" says {wanted[:12]}….",

@@ -74,4 +74,16 @@ class Engine(ABC):
         return 0, 0
 
 
+def pooled(states: States) -> NDArray[np.float32]:
+    """Return one unit vector, shape [width], of a text's states, shape [length, width].
+
+    Their mean, L2-normalised (Reimers & Gurevych 2019). It is computed for each text by itself,
+    since a sum over a padded batch is added up in an order that depends on the batch.
+    """
+    mean = np.add.reduce(states, axis=0) / np.float32(len(states))
+    length = np.sqrt(np.add.reduce(mean * mean))
+    vector: NDArray[np.float32] = mean / np.maximum(length, np.float32(1e-12))
+    return vector
+
+
 ENGINES: Catalogue[Engine] = Catalogue("engine", "bessemer.engines", Engine, "serve")  # type: ignore[type-abstract]

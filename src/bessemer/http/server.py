@@ -39,6 +39,12 @@ LEAST_BYTES_A_SECOND = 16_384
 MOST_CONNECTIONS = 1000
 
 
+class _Settings(uvicorn.Config):
+    """Uvicorn's configuration, and whether the server is ending."""
+
+    draining = False
+
+
 class _Protocol(HttpToolsProtocol):
     """Uvicorn's protocol with bounds on how long and how slow a request may come.
 
@@ -46,6 +52,7 @@ class _Protocol(HttpToolsProtocol):
     has shown a key while a head comes, so a connection is closed without a word.
     """
 
+    config: _Settings
     #: Seconds that the stage may take before its first bytes earn more, or None for any time.
     _seconds: float | None = None
     _most_bytes: float = MOST_HEAD_BYTES
@@ -93,7 +100,7 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a body, whose size the guard bounds."""
         super().on_headers_complete()
-        if getattr(self.config, "draining", False):
+        if self.config.draining:
             self.cycle.keep_alive = False
         self._enter(BODY_SECONDS, math.inf)
 
@@ -127,15 +134,10 @@ class _Protocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-class _Settings(uvicorn.Config):
-    """Uvicorn's configuration, and whether the server is ending."""
-
-    draining = False
-
-
 class _Server(uvicorn.Server):
     """Uvicorn that refuses new requests before it stops to listen, and gRPC beside it."""
 
+    config: _Settings
     on_ready: Callable[[], None]
     on_signal: Callable[[], None]
     grpc: Server | None = None
@@ -159,7 +161,6 @@ class _Server(uvicorn.Server):
 
         Who holds one may be about to send its next request: to close it at once would fail that.
         """
-        assert isinstance(self.config, _Settings)
         self.config.draining = True
         for bound in sockets:
             await self._accept_waiting(bound)
@@ -242,7 +243,7 @@ def listen(host: str, port: int, option: str = "--port", *, shared: bool = False
     return bound
 
 
-def settings(app: ASGIApp) -> uvicorn.Config:
+def settings(app: ASGIApp) -> _Settings:
     """Return how an application is served."""
     return _Settings(
         app,

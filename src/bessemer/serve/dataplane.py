@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from bessemer.billing.keys import authenticate
-from bessemer.bundle.weights import pooled
 from bessemer.core.clock import Clock
 from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
@@ -318,7 +317,7 @@ class DataPlane:
         states: list[States],
         timings: Timings,
     ) -> Embedded:
-        vectors = [pooled(row) for row in states]
+        vectors = [asked.served.resident.model.vectors(row) for row in states]
         call = self._called(asked, features, [])
         return Embedded(call.id, call.release, call.tokens, timings, vectors)
 

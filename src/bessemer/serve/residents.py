@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bessemer.bundle import format as bundle_format
@@ -19,7 +20,7 @@ from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, CONTENTS, HEAD, TOKE
 from bessemer.bundle.weights import Adapter, Head
 from bessemer.core import folder
 from bessemer.core.errors import CorruptError, RequestError
-from bessemer.engines.base import ENGINES, Engine, States
+from bessemer.engines.base import ENGINES, Engine, States, pooled
 from bessemer.serve.policies import batches
 from bessemer.tasks.base import TASKS, Encoded, Features, Logits, Task
 
@@ -36,9 +37,13 @@ class Model:
     #: Whether the head reads one vector a text, or one a token.
     pooled: bool
 
+    def vectors(self, states: States) -> NDArray[np.float32]:
+        """Return what the head reads of one text's states: [width], or [length, width]."""
+        return pooled(states) if self.pooled else states
+
     def logits(self, states: States) -> Logits:
         """Return the logits of one text from its states."""
-        return self.head(weights.pooled(states) if self.pooled else states)
+        return self.head(self.vectors(states))
 
     def run(self, features: Sequence[Features]) -> list[Logits]:
         """Return the logits of any number of rows, computed in batches of like length."""
@@ -74,6 +79,10 @@ def attached(
         return weights.read_adapter(place)
 
     check(HEAD)
+    # Before it is asked whether there is an adapter: without its file, or with another one, the
+    # task would be served without what it has learnt.
+    if ADAPTER_CONFIG in (digests or ()) or (place / ADAPTER_CONFIG).exists():
+        check(ADAPTER_CONFIG)
     head = weights.read_head(place)
     if not weights.has_adapter(place):
         return Model(engine, head, None, pooled)
