@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import secrets
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,6 +132,21 @@ def _open_and_add(root: str, start: float, count: int) -> None:
     platform = Platform.open(root)
     for number in range(count):
         platform.keys.create(f"{os.getpid()} {number}")
+
+
+def test_a_database_that_another_process_begins_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself fails at once when a file is written to that does not log ahead yet."""
+    path = tmp_path / "new.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE beside (x)")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO beside VALUES (1)")
+        with ThreadPoolExecutor(1) as pool:
+            opened = pool.submit(Database, f"sqlite:///{path}")
+            with pytest.raises(TimeoutError):
+                opened.result(0.3)
+            other.execute("COMMIT")
+            opened.result(10).close()
 
 
 def test_processes_that_start_at_once_lose_nothing(url: str, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -16,6 +18,8 @@ from bessemer.core.errors import OperatorError, StorageError, needs
 
 #: The newest migration; a test compares it with the folder.
 HEAD = "0002"
+#: Seconds that a transaction waits for its turn on SQLite.
+BUSY_SECONDS = 10
 #: Number of the lock under which transactions take turns on PostgreSQL.
 LOCK = 0x42455353
 
@@ -126,13 +130,31 @@ def _turns_in_sqlite(engine: Engine) -> None:
     def _pragmas(connection: Any, _: Any) -> None:
         # The driver must not begin transactions by itself: BEGIN IMMEDIATE below does.
         connection.isolation_level = None
-        for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Let SQLite log ahead, which a new database must be told while nobody writes to it.
+
+    For this one statement SQLite does not wait for a writer: of processes that start at once, the
+    others would fail.
+    """
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > ends:
+                raise
+            time.sleep(0.01)
 
 
 def _turns_in_postgresql(engine: Engine) -> None:
