@@ -21,6 +21,7 @@ from bench.banking import texts
 from bench.base import OUT, ROOT, Bench, Row, at_least, at_most
 from bench.command import bessemer, ran
 from bench.peers.environment import PEERS
+from bench.schedule import POPULARITIES
 from bessemer.bundle.format import GRAPH, GRAPH_WEIGHTS
 from bessemer.pretrained import resolve
 
@@ -85,6 +86,8 @@ def _told(where: str, told: dict[str, Any]) -> list[Row]:
     ]
     for count in tasks.COUNTS[:-1]:
         rows.append(Row(f"… {count} tasks: texts/s / the base's", tasks.ratio(told, count), "×"))
+    for how in POPULARITIES:
+        rows.append(Row(f"… traffic {how}: texts/s / the base's", tasks.ratio(told, how), "×"))
     return rows
 
 

@@ -63,12 +63,12 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
     with _served(platform) as (url, resident, plane, metrics):
         wanted = resident.decode(resident.encode(texts), resident.logits(texts), 1)
         _over_http(url, key.secret, texts[:500])
-        record, answered = plane._record, metrics.answered
+        record, answered = plane._answering.record, metrics.answered
         for _ in range(ROUNDS):
             told = {"raw": _raw_loop(resident, texts), "http": _over_http(url, key.secret, texts)}
-            plane._record, metrics.answered = (lambda call: None), (lambda *_: None)
+            plane._answering.record, metrics.answered = (lambda calls: None), (lambda *_: None)
             told["untold"] = _over_http(url, key.secret, texts)
-            plane._record, metrics.answered = record, answered
+            plane._answering.record, metrics.answered = record, answered
             told["outside"] = _outside(url, key.secret, texts)
             answers = told["http"].pop("answers")
             told["equal"] = sum(a == b for a, b in zip(answers, wanted, strict=True))
@@ -149,9 +149,14 @@ def _raw_loop(resident: Resident, texts: list[str]) -> dict[str, float]:
     """Run the engine over token ids that are ready, on as many threads as the server has."""
     rows = resident.encode(texts).features
     chosen = [[rows[n] for n in batch] for batch in batches([len(row) for row in rows])]
+    engine, pooled = resident.model.engine, resident.model.pooled
+
+    def run(some: list[Any]) -> None:
+        engine.run(some, [None] * len(some), pooled=pooled)
+
     began, cpu = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda some: resident.model.engine.run(some, [None] * len(some)), chosen))
+        list(pool.map(run, chosen))
     return {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
 
 

@@ -13,7 +13,9 @@ import os
 import random
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from bench.picture import latencies
 from bench.schedule import arrivals
 from bench.servers import Answer, Running, Server, Window, merged, running
 from bessemer.core import digest
+from bessemer.serve.policies import POLICIES
 
 OURS = "bessemer"
 RESULTS = PEERS / "results"
@@ -90,7 +93,7 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
     random.Random(0).shuffle(texts)
     ours = Server(
         OURS,
-        lambda port: bessemer("serve", "--port", str(port)),
+        partial(_command, "length-window"),
         f"/predict/{ROUTE}",
         lambda text: {"inputs": text},
         {"Authorization": f"Bearer {key.secret}"},
@@ -117,12 +120,24 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
         with running(servers[name], texts[0]) as server:
             rounds[name].append(_round(server, texts, wanted, rate, seed=len(rounds[name])))
         _say(name, rounds[name][-1]["closed"])
+    busy = LOAD * timed[OURS]["capacity"]["rate"]
+    policies: dict[str, dict[str, Any]] = {}
+    for name in POLICIES:
+        chosen = replace(ours, command=partial(_command, name))
+        with running(chosen, texts[0]) as server:
+            policies[name] = _round(server, texts, wanted, busy, seed=0)
+        _say(f"policy {name}", policies[name]["closed"])
     platform.keys.revoke(key.id)
     platform.home.database.close()
     latencies({name: profile["curve"] for name, profile in timed.items()}, OUT / "serve.svg")
     print(f"picture: {(OUT / 'serve.svg').relative_to(ROOT)}")
     raw = {"profiles": profiles, "rounds": rounds, "best": best, "rate": rate}
-    return _rows(profiles, rounds, best, rate), raw
+    rows = _rows(profiles, rounds, best, rate) + _compared(policies, busy)
+    return rows, raw | {"policies": policies}
+
+
+def _command(policy: str, port: int) -> list[str]:
+    return bessemer("serve", "--port", str(port), "--policy", policy)
 
 
 def _profile(server: Running, texts: list[str], wanted: list[Answer | None]) -> dict[str, Any]:
@@ -274,6 +289,18 @@ def _rows(
     for name in profiles.keys() - rounds.keys():
         flipped = min(trial["flipped"] for trial in profiles[name]["trials"])
         rows.append(Row(f"{name}: not timed, answers differ", flipped, "labels", "≤ 0.1 %", False))
+    return rows
+
+
+def _compared(policies: dict[str, dict[str, Any]], rate: float) -> list[Row]:
+    """Return the rows of Bessemer's ways to put texts into batches."""
+    rows = []
+    for name, told in policies.items():
+        rows += [
+            Row(f"policy {name}: over {CLOSED} connections", told["closed"]["rate"], "requests/s"),
+            Row(f"policy {name}: server CPU a request", 1000 * told["closed"]["cpu"], "ms"),
+            Row(f"policy {name}: p99 at {rate:.0f} requests/s", told["open"]["p99"], "ms"),
+        ]
     return rows
 
 

@@ -3,11 +3,12 @@
     python -m bench.tasks <home> <release> <count> <out.json>
 
 Loads so many releases into a process of its own while texts are asked, as a server does, then
-measures texts a second with every text asked of a task drawn at random.
+measures texts a second with every text asked of a task that is drawn as `bench.schedule` says.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,23 @@ from safetensors.numpy import load_file, save_file
 
 from bench.banking import texts
 from bench.base import ROOT
+from bench.schedule import POPULARITIES, Popularity, spread
 from bessemer.bundle import signature
 from bessemer.bundle.format import ADAPTER, STATEMENT
 from bessemer.core import digest, folder
-from bessemer.engines.base import States
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident, Residents
 from bessemer.serve.scheduler import Scheduler
-from bessemer.serve.workers import Workers
+from bessemer.serve.workers import Computed, Workers
 from bessemer.service import signing
 from bessemer.service.platform import Platform
 
 ROUNDS = 5
-#: Numbers of tasks at which the speed is measured.
+#: Numbers of tasks at which the speed is measured, each as likely as the others.
 COUNTS = (1, 10, 100, 1000)
 
 
-def main(home: Path, name: str, count: int) -> dict[str, Any]:
+async def main(home: Path, name: str, count: int) -> dict[str, Any]:
     """Return seconds of loading, the worst pauses of others, speeds, and memory."""
     platform = Platform.open(home)
     bundle = platform.releases.bundle(platform.releases.show(name))
@@ -50,10 +51,11 @@ def main(home: Path, name: str, count: int) -> dict[str, Any]:
     others = [_sibling(platform, bundle, home / "tasks" / name, n) for n in range(count)]
     residents = Residents()
     base = residents.load(plain, signing.signed(platform.home, plain))
-    workers = Workers(Scheduler(LengthWindow(), most_tokens=10**7), os.cpu_count() or 1)
+    scheduler = Scheduler(LengthWindow(), most_tokens=10**7)
+    workers = Workers(scheduler, os.cpu_count() or 1, _finish)
     rows = base.encode(texts()).features
-    _asked(workers, [base], rows)
-    before = _pauses(workers, base, rows, 3.0)
+    await _asked(workers, [base], rows)
+    before = await _pauses(workers, base, rows, 3.0)
     loaded: list[Resident] = []
     seconds: list[float] = []
 
@@ -67,13 +69,15 @@ def main(home: Path, name: str, count: int) -> dict[str, Any]:
     thread.start()
     during: list[float] = []
     while thread.is_alive():
-        during += _pauses(workers, base, rows, 0.5)
+        during += await _pauses(workers, base, rows, 0.5)
     thread.join()
     speeds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        speeds.setdefault("base", []).append(_asked(workers, [base], rows))
+        speeds.setdefault("base", []).append(await _asked(workers, [base], rows))
         for some in (n for n in COUNTS if n <= count):
-            speeds.setdefault(str(some), []).append(_asked(workers, loaded[:some], rows))
+            speeds.setdefault(str(some), []).append(await _asked(workers, loaded[:some], rows))
+        for how in POPULARITIES:
+            speeds.setdefault(how, []).append(await _asked(workers, loaded, rows, how))
     memory = psutil.Process().memory_info().rss
     workers.close()
     platform.home.database.close()
@@ -109,28 +113,33 @@ def _sibling(platform: Platform, bundle: Path, place: Path, number: int) -> Path
     return target
 
 
-def _asked(workers: Workers, residents: Sequence[Resident], rows: list[Any]) -> float:
+def _finish(computed: Sequence[Computed]) -> list[Any]:
+    return [one.request.model.logits(one.states) for one in computed]
+
+
+async def _asked(
+    workers: Workers,
+    residents: Sequence[Resident],
+    rows: list[Any],
+    popularity: Popularity = "uniform",
+) -> float:
     """Return texts a second when every row is asked of one of some tasks."""
-    draws = random.Random(0)
+    numbers = {str(number): resident for number, resident in enumerate(residents)}
+    drawn = [numbers[name] for name in spread(popularity, list(numbers), len(rows), seed=0)]
     began = time.perf_counter()
-    wait([_submitted(workers, draws.choice(residents), row) for row in rows])
+    await asyncio.gather(*map(partial(_submitted, workers), drawn, rows))
     return len(rows) / (time.perf_counter() - began)
 
 
-def _submitted(workers: Workers, resident: Resident, row: Any) -> Future[Any]:
-    model = resident.model
-
-    def finish(states: list[States], queue: float, computing: float) -> Any:
-        return [model.logits(row) for row in states]
-
-    return workers.submit(model.engine, [row], model.adapter, finish, tenant="one")
+def _submitted(workers: Workers, resident: Resident, row: Any) -> asyncio.Future[Any]:
+    return workers.submit(resident.model, [row], resident, tenant="one")
 
 
-def _pauses(workers: Workers, base: Resident, rows: list[Any], seconds: float) -> list[float]:
+async def _pauses(workers: Workers, base: Resident, rows: list[Any], seconds: float) -> list[float]:
     """Ask one text after the other for so long, and return the seconds of each."""
     found, ends = [], time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends:
-        _submitted(workers, base, rows[len(found) % len(rows)]).result()
+        await _submitted(workers, base, rows[len(found) % len(rows)])
         found.append(time.perf_counter() - began)
     return found
 
@@ -143,13 +152,19 @@ def run(home: Path, name: str, count: int, target: Path) -> dict[str, Any]:
     return found
 
 
-def ratio(told: dict[str, Any], count: int) -> float:
-    """Return the median over the rounds of the speed with so many tasks over the base's."""
+def ratio(told: dict[str, Any], traffic: int | Popularity) -> float:
+    """Return the median over the rounds of the speed over the base's.
+
+    Args:
+        told: By `run`.
+        traffic: Among how many tasks, each as likely, or how it spreads over all of them.
+    """
     speeds = told["texts a second"]
-    pairs = zip(speeds[str(count)], speeds["base"], strict=True)
+    pairs = zip(speeds[str(traffic)], speeds["base"], strict=True)
     return statistics.median(one / other for one, other in pairs)
 
 
 if __name__ == "__main__":
     place, release, number, out = sys.argv[1:]
-    Path(out).write_text(json.dumps(main(Path(place), release, int(number))))
+    told = asyncio.run(main(Path(place), release, int(number)))
+    Path(out).write_text(json.dumps(told))

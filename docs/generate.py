@@ -26,6 +26,7 @@ from bessemer.http.metrics import Metrics
 from bessemer.http.middleware import CONTROL
 from bessemer.serve import residents
 from bessemer.serve.dataplane import DataPlane
+from bessemer.serve.policies import LengthWindow
 from bessemer.service.platform import Platform
 from bessemer.train.methods.base import METHODS
 
@@ -122,6 +123,7 @@ def http() -> str:
         load=residents.load,
         record=lambda call: None,
         clock=utc_now,
+        policy=LengthWindow(),
         threads=1,
     )
     app = api(cast(Platform, None), plane)

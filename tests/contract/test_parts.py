@@ -29,9 +29,10 @@ from bessemer.core.project import Data, Labels
 from bessemer.engines.base import ENGINES
 from bessemer.measures.answers import tally
 from bessemer.prepare.sources.base import SOURCES
-from bessemer.pretrained.encoder import Encoder
+from bessemer.pretrained.encoder import Encoder, has_bf16
 from bessemer.pretrained.resolve import WEIGHTS, resolve
 from bessemer.serve.residents import tokenizer
+from bessemer.service.exporting import MOST_LOSS_GAP
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.platform import Platform
 from bessemer.service.project_file import load
@@ -160,17 +161,22 @@ def test_engine(name: str, platform: Platform, tmp_path: Path) -> None:
         np.array(ids)
         for ids in ([101, 7592, 102], [101, *range(2000, 2060), 102], [101, 2054, 2003, 102])
     ]
-    together = engine.run([*rows, rows[0]], [None] * 4)
+    together = engine.run([*rows, rows[0]], [None] * 4, pooled=False)
     assert [row.shape for row in together] == [(3, 384), (62, 384), (4, 384), (3, 384)]
     assert together[0].dtype == np.float32
     assert together[0].tobytes() == together[3].tobytes()
-    for row, wanted in zip(rows, together, strict=False):
-        [alone] = engine.run([row], [None])
+    vectors = engine.run(rows, [None] * 3, pooled=True)
+    for row, wanted, vector in zip(rows, together, vectors, strict=False):
+        [alone] = engine.run([row], [None], pooled=False)
         if name != "torch":  # the oracle adds up in another order when others are there
             assert alone.tobytes() == wanted.tobytes(), "batch mates changed an answer"
+            [one] = engine.run([row], [None], pooled=True)
+            assert one.tobytes() == vector.tobytes(), "batch mates changed a vector"
         assert np.allclose(alone, wanted, atol=1e-4)
+        mean = alone.mean(axis=0)
+        assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-4)
     with pytest.raises(UnknownNameError):
-        engine.run(rows[:1], ["nobody"])
+        engine.run(rows[:1], ["nobody"], pooled=False)
     for file in engine.files:
         (tmp_path / file).write_bytes((bundle / file).read_bytes()[:100])
     with pytest.raises(CorruptError):
@@ -232,7 +238,9 @@ def test_method(name: str, variant: str, tmp_path: Path, tiny: Path) -> None:
     lesson = pipeline.lesson()
     with Cores() as cores:
         found = logits(Network(encoder, head), lesson.validation, cores)
-    assert scores(lesson, found)["log_loss"] == pytest.approx(first.log_loss, abs=1e-4)
+    # Where bfloat16 is quick, a frozen base is computed in it throughout, a network in parts.
+    near = MOST_LOSS_GAP / 10 if has_bf16() else 1e-4
+    assert scores(lesson, found)["log_loss"] == pytest.approx(first.log_loss, abs=near)
     home.database.close()
 
 

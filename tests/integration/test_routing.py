@@ -26,6 +26,7 @@ from bessemer.core.errors import ConflictError, NotReadyError, RequestError, Unk
 from bessemer.core.records import Deployment
 from bessemer.serve import residents
 from bessemer.serve.dataplane import DataPlane
+from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident
 from bessemer.service import snapshot
 from bessemer.service.deployments import told
@@ -60,6 +61,7 @@ class Loads:
             load=self._load,
             record=lambda call: None,
             clock=platform.home.clock,
+            policy=LengthWindow(),
             threads=1,
         )
         snapshot.publish(platform.home)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
 import threading
-from concurrent.futures import Future
+from collections.abc import Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -44,7 +45,7 @@ from bessemer.serve import residents
 from bessemer.serve.policies import LengthWindow
 from bessemer.serve.residents import Resident, Residents, attached
 from bessemer.serve.scheduler import Scheduler
-from bessemer.serve.workers import Workers
+from bessemer.serve.workers import Computed, Workers
 from bessemer.tasks.base import TASKS as TASK_KINDS
 
 #: Of MiniLM's six.
@@ -170,7 +171,18 @@ def test_each_answer_is_the_one_it_would_get_alone(
     stream = [(n, draws.randrange(len(rows))) for n in range(TASKS) for _ in range(EACH)]
     alone = {(n, row): tasks[n].model.run([rows[row]])[0] for n, row in dict.fromkeys(stream)}
     draws.shuffle(stream)
-    workers = Workers(Scheduler(LengthWindow(tokens=96), most_tokens=10**6), 2)
+
+    def finish(computed: Sequence[Computed]) -> list[np.ndarray]:
+        return [one.request.model.logits(one.states)[0] for one in computed]
+
+    async def answers() -> list[np.ndarray]:
+        asked = []
+        for n, row in stream:
+            model = tasks[n].model
+            asked.append(workers.submit(model, [rows[row]], tasks[n], tenant="one"))
+        return await asyncio.wait_for(asyncio.gather(*asked), 60)
+
+    workers = Workers(Scheduler(LengthWindow(tokens=96), most_tokens=10**6), 2, finish)
     ended = threading.Event()
 
     def comes_and_goes() -> None:
@@ -182,22 +194,14 @@ def test_each_answer_is_the_one_it_would_get_alone(
     thread = threading.Thread(target=comes_and_goes)
     thread.start()
     try:
-        answers = [(key, ask(workers, tasks[key[0]], rows[key[1]])) for key in stream]
-        found = [(key, future.result(60)) for key, future in answers]
+        found = asyncio.run(answers())
     finally:
         ended.set()
         thread.join()
         workers.close()
-    differ = sum(alone[key].tobytes() != logits.tobytes() for key, logits in found)
+    pairs = zip(stream, found, strict=True)
+    differ = sum(alone[key].tobytes() != logits.tobytes() for key, logits in pairs)
     assert not differ, f"{differ} of {len(found)} answers are not those that texts get alone"
-
-
-def ask(workers: Workers, task: Resident, row: np.ndarray) -> Future[np.ndarray]:
-    def finish(states: list[np.ndarray], queue: float, computing: float) -> np.ndarray:
-        return task.model.logits(states[0])
-
-    model = task.model
-    return workers.submit(model.engine, [row], model.adapter, finish, tenant="one")
 
 
 def test_a_task_that_nobody_holds_gives_its_slot_back(bundles: list[Path]) -> None:
@@ -269,7 +273,8 @@ def test_a_text_that_several_tasks_are_asked_is_encoded_once(
         row = tasks[0].encode(["the same text"]).features[0]
         alone = [task.model.run([row])[0] for task in tasks]
         monkeypatch.setattr(engine, "_session", SimpleNamespace(run=counting(engine._session.run)))
-        states = engine.run([row] * 3, [task.model.adapter for task in tasks])
+        adapters = [task.model.adapter for task in tasks]
+        states = engine.run([row] * 3, adapters, pooled=True)
         assert computed[-1] == different
         for task, found, wanted in zip(tasks, states, alone, strict=True):
-            assert task.model.logits(found).tobytes() == wanted.tobytes()
+            assert task.model.logits([found])[0].tobytes() == wanted.tobytes()

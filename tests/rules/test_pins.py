@@ -61,7 +61,7 @@ SHARED = {
         "release/export.py", "release/packing.py", "pretrained/encoder.py",
         "measures/calibration.py", "evaluate/answers.py", "service/exporting.py",
         "release/adapting.py", "release/quantising.py", "bundle/weights.py",
-        "engines/base.py::pooled",
+        "engines/base.py::pool",
         "serve/policies.py::batches", *ENCODING,
     ],
     "stage/evaluate": [

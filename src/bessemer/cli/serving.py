@@ -22,6 +22,12 @@ from bessemer.core.records import NewKey
 app = typer.Typer(rich_markup_mode=None)
 
 
+def _policies() -> list[str]:
+    from bessemer.serve.policies import POLICIES
+
+    return [*POLICIES]
+
+
 @app.command()
 def deploy(
     release: Annotated[
@@ -53,6 +59,13 @@ def serve(
             "--share-port", help="Let other servers listen there too, as in a rolling restart."
         ),
     ] = False,
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="How waiting texts are put into batches: the others are there to be compared.",
+            autocompletion=_policies,
+        ),
+    ] = "length-window",
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -84,4 +97,4 @@ def serve(
                 typer.echo(f"owner key, shown this once: {first.secret}")
         sys.stdout.flush()
 
-    server.serve(opened, bound, announce, grpc)
+    server.serve(opened, bound, announce, grpc, policy)

@@ -15,7 +15,8 @@ from bessemer.core.catalogue import Catalogue
 from bessemer.core.errors import ContractError
 from bessemer.tasks.base import Features
 
-#: What an encoder makes of one text: a vector for each token, shape [length, width].
+#: What an encoder makes of one text: a vector for each token, shape [length, width], or pooled to
+#: one unit vector, shape [width].
 States = NDArray[np.float32]
 
 
@@ -38,7 +39,9 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def run(self, features: Sequence[Features], adapters: Sequence[str | None]) -> list[States]:
+    def run(
+        self, features: Sequence[Features], adapters: Sequence[str | None], *, pooled: bool
+    ) -> list[States]:
         """Return the states of each row, in their order.
 
         Rows are computed together, padded to the longest: it is for the caller to bring rows of
@@ -47,6 +50,7 @@ class Engine(ABC):
         Args:
             features: One row at least.
             adapters: Of each row the adapter that it is computed with, or None.
+            pooled: Whether one vector a row is wanted instead of one a token; see `pool`.
 
         Raises:
             UnknownNameError: An adapter is not attached.
@@ -74,16 +78,24 @@ class Engine(ABC):
         return 0, 0
 
 
-def pooled(states: States) -> NDArray[np.float32]:
-    """Return one unit vector, shape [width], of a text's states, shape [length, width].
+def pool(states: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:
+    """Return a unit vector for each row, shape [rows, width]: the mean of its states, normalised.
 
-    Their mean, L2-normalised (Reimers & Gurevych 2019). It is computed for each text by itself,
-    since a sum over a padded batch is added up in an order that depends on the batch.
+    (Reimers & Gurevych 2019.) Each is what the row gets alone, to the bit: a row is added up from
+    its first token to its last, and to add the padding's zeros changes nothing.
+
+    Args:
+        states: Shape [rows, longest, width]; what is beyond a row's length is set to 0.
+        lengths: Of each row.
     """
-    mean = np.add.reduce(states, axis=0) / np.float32(len(states))
-    length = np.sqrt(np.add.reduce(mean * mean))
-    vector: NDArray[np.float32] = mean / np.maximum(length, np.float32(1e-12))
-    return vector
+    longest = states.shape[1]
+    for row, length in zip(states, lengths, strict=True):
+        if length < longest:
+            row[length:] = 0
+    means = np.add.reduce(states, axis=1) / np.array(lengths, np.float32)[:, None]
+    norms = np.sqrt(np.add.reduce(means * means, axis=1, keepdims=True))
+    vectors: NDArray[np.float32] = means / np.maximum(norms, np.float32(1e-12))
+    return vectors
 
 
 ENGINES: Catalogue[Engine] = Catalogue("engine", "bessemer.engines", Engine, "serve")  # type: ignore[type-abstract]

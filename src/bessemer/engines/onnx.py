@@ -11,7 +11,7 @@ import numpy as np
 from bessemer.bundle.format import GRAPH, GRAPH_WEIGHTS
 from bessemer.bundle.weights import Adapter
 from bessemer.core.errors import CorruptError, UnknownNameError, needs
-from bessemer.engines.base import Engine, States
+from bessemer.engines.base import Engine, States, pool
 from bessemer.engines.lora.slots import DOWN, UP, Slots
 from bessemer.tasks.base import Features
 
@@ -41,7 +41,9 @@ class OnnxEngine(Engine):
         }
         self._slots = Slots(shapes) if shapes else None
 
-    def run(self, features: Sequence[Features], adapters: Sequence[str | None]) -> list[States]:
+    def run(
+        self, features: Sequence[Features], adapters: Sequence[str | None], *, pooled: bool
+    ) -> list[States]:
         """Return the states of each row; see `Engine.run`. Equal rows are computed once."""
         places: dict[tuple[bytes, str | None], int] = {}
         row_of = [
@@ -59,6 +61,9 @@ class OnnxEngine(Engine):
             with self._slots.held([name for _, name in places]) as (numbers, stacks):
                 feeds |= {ADAPTER_INPUT: numbers, **stacks.arrays}
                 [found] = self._session.run([STATES], feeds)
+        if pooled:
+            vectors = pool(found, [len(row) for row in rows])
+            return [vectors[place] for place in row_of]
         return [found[place, : len(row)] for place, row in zip(row_of, features, strict=True)]
 
     def attach(self, name: str, load: Callable[[], Adapter]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from bessemer.bundle.format import CONFIG, ENCODER
 from bessemer.bundle.weights import Adapter
 from bessemer.core.errors import CorruptError, UnknownNameError, needs
-from bessemer.engines.base import Engine, States
+from bessemer.engines.base import Engine, States, pool
 from bessemer.tasks.base import Features
 
 
@@ -38,7 +38,9 @@ class TorchEngine(Engine):
         #: One call at a time: hooks belong to the whole encoder.
         self._turn = threading.Lock()
 
-    def run(self, features: Sequence[Features], adapters: Sequence[str | None]) -> list[States]:
+    def run(
+        self, features: Sequence[Features], adapters: Sequence[str | None], *, pooled: bool
+    ) -> list[States]:
         """Return the states of each row; see `Engine.run`."""
         import torch
 
@@ -54,8 +56,10 @@ class TorchEngine(Engine):
                 finally:
                     for hook in hooks:
                         hook.remove()
-                for number, row in zip(mine, found, strict=True):
-                    results[number] = row[: len(features[number])]
+                lengths = [len(features[n]) for n in mine]
+                rows = pool(found, lengths) if pooled else found
+                for number, row in zip(mine, rows, strict=True):
+                    results[number] = row if pooled else row[: len(features[number])]
         return [results[number] for number in range(len(features))]
 
     def attach(self, name: str, load: Callable[[], Adapter]) -> None:

@@ -263,6 +263,7 @@ def serve(
     bound: socket.socket,
     announce: Callable[[NewKey | None], None],
     grpc: socket.socket | None = None,
+    policy: str = "length-window",
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT.
 
@@ -272,12 +273,13 @@ def serve(
         announce: Is called once requests are taken, with the first owner's key if there was
             none before.
         grpc: Where to serve gRPC as well, from `listen`.
+        policy: See `Platform.serving`.
     """
+    serving = platform.serving(policy)
     if grpc is not None:
         with needs("serve"):
             from bessemer.http.grpc.server import Server, Service
     first = platform.keys.first()
-    serving = platform.serving()
     serving.start()
     try:
         metrics = Metrics(serving.plane)

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from bessemer.billing.keys import authenticate
 from bessemer.core.clock import Clock
 from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
-from bessemer.engines.base import States
-from bessemer.serve.answers import Answer, Embedded, LoadedBase, Timings
+from bessemer.serve.answering import Answering, Asked
+from bessemer.serve.answers import Answer, Embedded, LoadedBase
 from bessemer.serve.meter import Meter
-from bessemer.serve.policies import LengthWindow
+from bessemer.serve.policies import Policy
 from bessemer.serve.residents import Base, Resident
 from bessemer.serve.routing import Routing, Served, bundles
 from bessemer.serve.scheduler import Scheduler
-from bessemer.serve.workers import Workers
-from bessemer.tasks.base import Encoded, Features
+from bessemer.serve.workers import Computed, Workers
+from bessemer.tasks.base import Encoded
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
@@ -40,28 +38,16 @@ HEAL_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-Answered = TypeVar("Answered", Answer, Embedded)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One request on its way."""
-
-    served: Served
-    key: str
-    #: By the performance counter, before the texts are tokenised.
-    began: float
-
-
 class DataPlane:
     """Loaded releases behind routes. Service builds it and hands in what it may not reach for.
 
     Args:
         snapshot: Returns the newest published snapshot, or None before the first.
         load: Returns a bundle that was verified, in memory.
-        record: Writes a call down; the answer leaves after it returns.
+        record: Writes calls down, all or none; their answers leave after it returns.
         clock: The time of day.
         threads: How many texts are computed at the same time.
+        policy: Chooses which are computed together.
     """
 
     def __init__(
@@ -69,17 +55,17 @@ class DataPlane:
         *,
         snapshot: Callable[[], Snapshot | None],
         load: Callable[[Path], Resident],
-        record: Callable[[Call], None],
+        record: Callable[[Sequence[Call]], None],
         clock: Clock,
         threads: int,
+        policy: Policy,
     ) -> None:
         self._snapshot = snapshot
         self._load = load
-        self._record = record
-        self._clock = clock
         self.meter = Meter()
-        scheduler = Scheduler(LengthWindow(), most_tokens=MOST_WAITING_TOKENS)
-        self._workers = Workers(scheduler, threads)
+        self._answering = Answering(record, clock)
+        scheduler = Scheduler(policy, most_tokens=MOST_WAITING_TOKENS)
+        self._workers = Workers(scheduler, threads, self._answering)
         self._tokenising = ThreadPoolExecutor(threads, thread_name_prefix="tokenise")
         self._routing = Routing()
         self._draining = False
@@ -198,10 +184,12 @@ class DataPlane:
             RequestError: A text is not Unicode.
             StorageError: The journal could not be written; no answer leaves.
         """
-        asked = self._asked(route, key, sticky, len(texts))
-        encoded = await self._encode(asked, texts)
-        finish = partial(self._answer, asked, encoded, top_k, tensors)
-        return await self._computed(asked, encoded.features, finish, deadline)
+        served, began = self._admitted(route, key, sticky, len(texts)), time.perf_counter()
+        encoded = await self._encode(served.resident, texts)
+        took = time.perf_counter() - began
+        asked = Asked(served, key, began, took, encoded, top_k, tensors)
+        answer: Answer = await self._answered(asked, deadline)
+        return answer
 
     async def embed(
         self,
@@ -225,8 +213,8 @@ class DataPlane:
             RequestError: The route's texts have no one vector, or a token id does not exist.
             BessemerError: See `predict`.
         """
-        asked = self._asked(route, key, sticky, len(inputs))
-        resident = asked.served.resident
+        served, began = self._admitted(route, key, sticky, len(inputs)), time.perf_counter()
+        resident = served.resident
         if not resident.task.pooled:
             raise RequestError(
                 f"The route {route!r} has a vector for each token, none for a text.",
@@ -234,14 +222,17 @@ class DataPlane:
             )
         texts = [given for given in inputs if isinstance(given, str)]
         if len(texts) == len(inputs):
-            features = (await self._encode(asked, texts)).features
+            encoded = await self._encode(resident, texts)
         else:
-            features = [resident.features(ids) for ids in inputs if not isinstance(ids, str)]
-        finish = partial(self._embedded, asked, features)
-        return await self._computed(asked, features, finish, deadline)
+            ids = [resident.features(row) for row in inputs if not isinstance(row, str)]
+            encoded = Encoded([], ids)
+        took = time.perf_counter() - began
+        asked = Asked(served, key, began, took, encoded, vectors=True)
+        embedded: Embedded = await self._answered(asked, deadline)
+        return embedded
 
-    def _asked(self, route: str, key: str, sticky: str | None, count: int) -> _Asked:
-        """Return a request that may come in."""
+    def _admitted(self, route: str, key: str, sticky: str | None, count: int) -> Served:
+        """Return what answers a request that may come in."""
         if self._routing.version < 0:
             self.check_ready()
         served = self._routing.route(route, sticky or key)
@@ -251,94 +242,36 @@ class DataPlane:
                 remedy=f"Send at most {MOST_TEXTS} in one request.",
             )
         self._workers.admit(key)
-        return _Asked(served, key, time.perf_counter())
+        return served
 
-    async def _encode(self, asked: _Asked, texts: Sequence[str]) -> Encoded:
+    async def _encode(self, resident: Resident, texts: Sequence[str]) -> Encoded:
         for number, text in enumerate(texts):
             if not text.isascii():
                 _check_unicode(number, text)
-        resident = asked.served.resident
         if len(texts) <= FEW_TEXTS and sum(map(len, texts)) <= FEW_CHARACTERS:
             return resident.encode(texts)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._tokenising, resident.encode, texts)
 
-    async def _computed(
-        self,
-        asked: _Asked,
-        features: Sequence[Features],
-        finish: Callable[[list[States], Timings], Answered],
-        deadline: float | None,
-    ) -> Answered:
-        """Return what `finish` makes of the rows' states in an engine thread."""
-        model = asked.served.resident.model
-        tokenising = time.perf_counter() - asked.began
-
-        def made(states: list[States], queue: float, computing: float) -> Answered:
-            return finish(states, Timings(tokenising, queue, computing))
-
+    async def _answered(self, asked: Asked, deadline: float | None) -> Any:
+        """Return what is answered to a request once its rows are computed."""
+        features = asked.encoded.features
         if not features:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._tokenising, made, [], 0.0, 0.0)
-        future = self._workers.submit(model.engine, features, model.adapter, made, tenant=asked.key)
-        left = None if deadline is None else deadline - tokenising
+            loop, nothing = asyncio.get_running_loop(), Computed(asked, [], 0.0, 0.0)
+            [answer] = await loop.run_in_executor(self._tokenising, self._answering, [nothing])
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        model = asked.served.resident.model
+        future = self._workers.submit(model, features, asked, tenant=asked.key)
+        left = None if deadline is None else deadline - asked.tokenising
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), left)
+            return await asyncio.wait_for(future, left)
         except TimeoutError as error:
             raise DeadlineError(
                 f"The answer was not there within {deadline:.3f} seconds.",
                 remedy="Ask again with a later deadline, or when less is waiting.",
             ) from error
-
-    def _answer(
-        self,
-        asked: _Asked,
-        encoded: Encoded,
-        top_k: int | None,
-        tensors: bool,
-        states: list[States],
-        timings: Timings,
-    ) -> Answer:
-        """Return the answer to a request, which is in the journal by then."""
-        resident = asked.served.resident
-        logits = [resident.model.logits(row) for row in states]
-        predictions = resident.decode(encoded, logits, top_k)
-        answered = predictions if top_k is None else resident.decode(encoded, logits, None)
-        told = [resident.task.brief(row) for row in answered]
-        calibration = resident.contents.calibration
-        flat = resident.task.tensors(encoded, logits, calibration) if tensors else {}
-        call = self._called(asked, encoded.features, told)
-        return Answer(call.id, call.release, call.tokens, timings, resident.task, predictions, flat)
-
-    def _embedded(
-        self,
-        asked: _Asked,
-        features: Sequence[Features],
-        states: list[States],
-        timings: Timings,
-    ) -> Embedded:
-        vectors = [asked.served.resident.model.vectors(row) for row in states]
-        call = self._called(asked, features, [])
-        return Embedded(call.id, call.release, call.tokens, timings, vectors)
-
-    def _called(
-        self, asked: _Asked, features: Sequence[Features], told: list[tuple[str, float]]
-    ) -> Call:
-        """Write a request down and return what stands in the journal by then."""
-        call = Call(
-            id=secrets.token_hex(12),
-            at=self._clock(),
-            route=asked.served.route,
-            release=asked.served.release,
-            key=asked.key,
-            texts=len(features),
-            tokens=sum(map(len, features)),
-            labels=tuple(label for label, _ in told),
-            scores=tuple(score for _, score in told),
-            milliseconds=round((time.perf_counter() - asked.began) * 1000, 3),
-        )
-        self._record(call)
-        return call
 
 
 def _check_unicode(number: int, text: str) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bessemer.bundle import format as bundle_format
@@ -20,7 +19,7 @@ from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, CONTENTS, HEAD, TOKE
 from bessemer.bundle.weights import Adapter, Head
 from bessemer.core import folder
 from bessemer.core.errors import CorruptError, RequestError
-from bessemer.engines.base import ENGINES, Engine, States, pooled
+from bessemer.engines.base import ENGINES, Engine, States
 from bessemer.serve.policies import batches
 from bessemer.tasks.base import TASKS, Encoded, Features, Logits, Task
 
@@ -37,20 +36,19 @@ class Model:
     #: Whether the head reads one vector a text, or one a token.
     pooled: bool
 
-    def vectors(self, states: States) -> NDArray[np.float32]:
-        """Return what the head reads of one text's states: [width], or [length, width]."""
-        return pooled(states) if self.pooled else states
-
-    def logits(self, states: States) -> Logits:
-        """Return the logits of one text from its states."""
-        return self.head(self.vectors(states))
+    def logits(self, states: Sequence[States]) -> list[Logits]:
+        """Return the logits of each text from its states."""
+        if self.pooled and states:
+            return list(self.head(np.stack(states)))
+        return [self.head(row) for row in states]
 
     def run(self, features: Sequence[Features]) -> list[Logits]:
         """Return the logits of any number of rows, computed in batches of like length."""
         found: dict[int, Logits] = {}
         for batch in batches([len(row) for row in features]):
-            states = self.engine.run([features[n] for n in batch], [self.adapter] * len(batch))
-            found.update(zip(batch, map(self.logits, states), strict=True))
+            rows, adapters = [features[n] for n in batch], [self.adapter] * len(batch)
+            states = self.engine.run(rows, adapters, pooled=self.pooled)
+            found.update(zip(batch, self.logits(states), strict=True))
         return [found[number] for number in range(len(features))]
 
 

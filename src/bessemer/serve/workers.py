@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from bessemer.core.errors import NotReadyError
-from bessemer.engines.base import Engine, States
+from bessemer.engines.base import States
+from bessemer.serve.residents import Model
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.waiting import Row
 from bessemer.tasks.base import Features
 
-Answered = TypeVar("Answered")
 #: Stands for the failure of rows that nobody waits for any more.
 _GONE = RuntimeError("cancelled")
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A request whose rows are all computed."""
+
+    #: As it was submitted.
+    request: Any
+    states: list[States]
+    #: Seconds until its first row's turn, and from then on.
+    queue: float
+    computing: float
 
 
 @dataclass(eq=False)
 class _Job:
     """A request at work."""
 
-    engine: Engine
+    request: Any
+    model: Model
     features: Sequence[Features]
-    adapter: str | None
-    finish: Callable[[list[States], float, float], Any]
     #: Of rows that are neither computed nor dropped.
     left: int
+    #: Takes the answer, in the thread of its event loop.
+    future: asyncio.Future[Any]
     #: By the performance counter: when it was submitted, and when its first row's turn came.
     came: float = field(default_factory=time.perf_counter)
     began: float | None = None
     states: list[States | None] = field(init=False)
-    future: Future[Any] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
         self.states = [None] * len(self.features)
+
+    def computed(self) -> Computed:
+        """Return what is known of it at its end."""
+        began, states = self.began or self.came, [row for row in self.states if row is not None]
+        return Computed(self.request, states, began - self.came, time.perf_counter() - began)
 
 
 class Workers:
@@ -48,10 +66,18 @@ class Workers:
     Args:
         scheduler: Nobody else may touch it.
         threads: One a core; an engine's call uses no more than the thread that makes it.
+        finish: Makes the answers of requests that ended together, in an engine thread: of each
+            its answer, or an exception.
     """
 
-    def __init__(self, scheduler: Scheduler, threads: int) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        threads: int,
+        finish: Callable[[Sequence[Computed]], Sequence[Any]],
+    ) -> None:
         self._scheduler = scheduler
+        self._finish = finish
         self._changed = threading.Condition()
         self._jobs: dict[int, _Job] = {}
         self._numbers = count()
@@ -75,22 +101,14 @@ class Workers:
             self._scheduler.admit(tenant, 1)
 
     def submit(
-        self,
-        engine: Engine,
-        features: Sequence[Features],
-        adapter: str | None,
-        finish: Callable[[list[States], float, float], Answered],
-        *,
-        tenant: str,
-    ) -> Future[Answered]:
-        """Let a request's rows be computed when it is their turn.
+        self, model: Model, features: Sequence[Features], request: object, *, tenant: str
+    ) -> asyncio.Future[Any]:
+        """Let a request's rows be computed when it is their turn; an event loop must run here.
 
         Args:
-            engine: Computes them, together with other requests' rows.
+            model: Computes them, on its engine together with other requests' rows.
             features: Token ids of each row; one row at least.
-            adapter: That the engine is to compute them with, or None.
-            finish: Makes the answer in an engine thread, of all states and of the seconds that
-                passed until the first row's turn and from then on.
+            request: What `finish` is to know of it.
             tenant: Whose they are.
 
         Returns:
@@ -101,9 +119,10 @@ class Workers:
             TooLargeError: They are too many at any time.
             OverloadedError: They are too many now.
         """
-        job = _Job(engine, features, adapter, finish, len(features))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        job = _Job(request, model, features, len(features), future)
         number, now = next(self._numbers), time.monotonic()
-        lane = id(engine)
+        lane = (id(model.engine), model.pooled)
         rows = [Row(number, n, len(row), lane, tenant, now) for n, row in enumerate(features)]
         with self._changed:
             if self._closing:
@@ -111,8 +130,8 @@ class Workers:
             self._scheduler.submit(rows)
             self._jobs[number] = job
             self._changed.notify(len(rows))
-        job.future.add_done_callback(partial(self._drop, number))
-        return job.future
+        future.add_done_callback(partial(self._drop, number))
+        return future
 
     def close(self) -> None:
         """Compute what waits, then end the threads."""
@@ -147,8 +166,20 @@ class Workers:
                     self._scheduler.cancel(row.request)
                 if row.request in failed or not job.left:
                     ended.append((self._jobs.pop(row.request), failed.get(row.request)))
-        for job, error in ended:
-            _settle(job.future, partial(_answer, job, error))
+        self._settle(ended)
+
+    def _settle(self, ended: Sequence[tuple[_Job, Exception | None]]) -> None:
+        """Make the answers of requests that ended, and tell each event loop of its own."""
+        whole = [job for job, error in ended if error is None and not job.future.cancelled()]
+        outcomes: list[tuple[_Job, Any]] = [(job, error) for job, error in ended if error]
+        try:
+            outcomes += zip(whole, self._finish([job.computed() for job in whole]), strict=True)
+        except BaseException as error:
+            outcomes += [(job, error) for job in whole]
+        for loop in {job.future.get_loop() for job, _ in outcomes}:
+            mine = [(job.future, made) for job, made in outcomes if job.future.get_loop() is loop]
+            with contextlib.suppress(RuntimeError):  # it is closed, and nobody listens
+                loop.call_soon_threadsafe(_tell, mine)
 
     def _take(self) -> list[Row]:
         """Return the next batch; none when the threads are to end."""
@@ -173,7 +204,9 @@ class Workers:
             job.began = job.began or now
         try:
             features = [job.features[row.place] for job, row in alive]
-            found = alive[0][0].engine.run(features, [job.adapter for job, _ in alive])
+            model = alive[0][0].model
+            adapters = [job.model.adapter for job, _ in alive]
+            found = model.engine.run(features, adapters, pooled=model.pooled)
             for (job, row), states in zip(alive, found, strict=True):
                 job.states[row.place] = states
         except Exception as error:  # whatever it is, the caller must hear of it, and no other
@@ -185,7 +218,7 @@ class Workers:
             return failed
         return {}
 
-    def _drop(self, number: int, future: Future[Any]) -> None:
+    def _drop(self, number: int, future: asyncio.Future[Any]) -> None:
         if not future.cancelled():
             return
         with self._changed:
@@ -193,19 +226,12 @@ class Workers:
             self._scheduler.cancel(number)
 
 
-def _answer(job: _Job, error: Exception | None) -> Any:
-    if error is not None:
-        raise error
-    began = job.began or job.came
-    states = [row for row in job.states if row is not None]
-    return job.finish(states, began - job.came, time.perf_counter() - began)
-
-
-def _settle(future: Future[Any], make: Callable[[], Any]) -> None:
-    """Give a future what `make` returns or raises, unless it was cancelled."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(make())
-    except BaseException as error:
-        future.set_exception(error)
+def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    """Give futures their outcomes, but those that were cancelled."""
+    for future, outcome in outcomes:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -43,11 +43,18 @@ class Platform:
         other.jobs = self.jobs.acting_for(other.home)
         return other
 
-    def serving(self) -> Serving:
-        """Return what a serving process runs; a door starts and stops it."""
+    def serving(self, policy: str = "length-window") -> Serving:
+        """Return what a serving process runs; a door starts and stops it.
+
+        Args:
+            policy: By which texts that wait are put into batches; see `serve.policies`.
+
+        Raises:
+            UnknownNameError: There is no such policy.
+        """
         from bessemer.service.serving import Serving
 
-        return Serving(self.home, self.jobs)
+        return Serving(self.home, self.jobs, policy)
 
     def init(self, table: str | Path, *, name: str = "", text: str = "", label: str = "") -> Path:
         """Write a `bessemer.yaml` beside a table, from what its columns look like.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bessemer.core.errors import BessemerError
+from bessemer.core.errors import BessemerError, UnknownNameError
 from bessemer.core.records import Call
 from bessemer.serve.dataplane import DataPlane
+from bessemer.serve.policies import POLICIES
 from bessemer.serve.residents import Resident, Residents
 from bessemer.service import calls, signing, snapshot
 from bessemer.service.home import Home
@@ -28,7 +29,9 @@ _log = logging.getLogger(__name__)
 class Serving:
     """Runs a data plane: follows the snapshot, keeps the journal and drains it."""
 
-    def __init__(self, home: Home, jobs: Jobs) -> None:
+    def __init__(self, home: Home, jobs: Jobs, policy: str) -> None:
+        if policy not in POLICIES:
+            raise UnknownNameError("policy", policy, POLICIES)
         self._home = home
         self._jobs = jobs
         self._journal = Journal(home.root / calls.FOLDER)
@@ -47,6 +50,7 @@ class Serving:
             record=self._record,
             clock=home.clock,
             threads=os.cpu_count() or 1,
+            policy=POLICIES[policy](),
         )
 
     def start(self) -> None:
@@ -69,8 +73,8 @@ class Serving:
     def _load(self, bundle: Path) -> Resident:
         return self._residents.load(bundle, signing.signed(self._home, bundle))
 
-    def _record(self, call: Call) -> None:
-        self._journal.append(call.model_dump_json().encode())
+    def _record(self, calls: Sequence[Call]) -> None:
+        self._journal.append(*(call.model_dump_json().encode() for call in calls))
 
     def _follow(self) -> None:
         self.plane.refresh()

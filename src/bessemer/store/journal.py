@@ -1,6 +1,7 @@
 r"""Calls on disk before their answers leave: append-only segments, one checked line a call.
 
-A line is `<CRC-32 of the JSON, 8 hexadecimal digits> <JSON>\n`, written with one `write`.
+A line is `<CRC-32 of the JSON, 8 hexadecimal digits> <JSON>\n`; one `write` writes all that are
+appended together.
 After kill -9 a segment ends in whole lines and at most one torn one, which the reader drops:
 its answer never left.
 """
@@ -35,13 +36,13 @@ class Journal:
         self.current = ""
         self._next()
 
-    def append(self, line: bytes) -> None:
-        """Write one JSON document without line breaks.
+    def append(self, *lines: bytes) -> None:
+        """Write JSON documents without line breaks, all or none.
 
         Raises:
-            StorageError: The disk is full or refuses; nothing of the line counts.
+            StorageError: The disk is full or refuses; nothing of the lines counts.
         """
-        record = b"%08x %s\n" % (binascii.crc32(line), line)
+        record = b"".join(b"%08x %s\n" % (binascii.crc32(line), line) for line in lines)
         with self._lock, folder.storage_errors(self._root / self.current):
             written = os.write(self._file, record)
             if written != len(record):
