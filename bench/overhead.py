@@ -174,9 +174,10 @@ def _outside(url: str, key: str, texts: list[str]) -> dict[str, Any]:
 def _over_http(url: str, key: str, texts: list[str]) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     requests = [(f"/predict/{ROUTE}", json.dumps({"inputs": text})) for text in texts]
-    cpu = time.process_time()
+    # What this thread does for the load generator is no work of the server.
+    cpu, own = time.process_time(), time.thread_time()
     found = apply(Plan(url, headers, requests, CONCURRENCY))
-    used = time.process_time() - cpu
+    used = time.process_time() - cpu - (time.thread_time() - own)
     answers = [json.loads(body) for body in found.bodies]
     return {"seconds": found.seconds, "cpu": used, "failed": found.failed, "answers": answers}
 

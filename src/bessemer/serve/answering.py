@@ -9,8 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bessemer.core.clock import Clock
 from bessemer.core.records import Call
@@ -23,8 +22,7 @@ from bessemer.tasks.base import Encoded
 ID_BYTES = 12
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
+class Asked(NamedTuple):
     """What one request wants."""
 
     served: Served
@@ -41,8 +39,7 @@ class Asked:
     vectors: bool = False
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """What a request's texts are answered with, before it is written down."""
 
     predictions: list[list[dict[str, Any]]]

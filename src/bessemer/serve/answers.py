@@ -1,9 +1,12 @@
-"""What the data plane answers, and what it tells of itself."""
+"""What the data plane answers, and what it tells of itself.
+
+What is made for each request is a named tuple: a frozen dataclass takes four times as long to make.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,7 @@ from numpy.typing import NDArray
 from bessemer.tasks.base import Task
 
 
-@dataclass(frozen=True)
-class Timings:
+class Timings(NamedTuple):
     """Where the time of one request went, in seconds."""
 
     tokenising: float
@@ -22,8 +24,7 @@ class Timings:
     computing: float
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What one request is answered with."""
 
     call: str
@@ -39,8 +40,7 @@ class Answer:
     tensors: dict[str, list[Any]]
 
 
-@dataclass(frozen=True)
-class Embedded:
+class Embedded(NamedTuple):
     """What one request for vectors is answered with."""
 
     call: str

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from bessemer.core.errors import NotReadyError
 from bessemer.engines.base import States
@@ -23,8 +23,7 @@ from bessemer.tasks.base import Features
 _GONE = RuntimeError("cancelled")
 
 
-@dataclass(frozen=True, eq=False)
-class Computed:
+class Computed(NamedTuple):
     """A request whose rows are all computed."""
 
     #: As it was submitted.
@@ -35,7 +34,7 @@ class Computed:
     computing: float
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Job:
     """A request at work."""
 
