@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import accuracy, demo, density, overhead, restart, resume, serve, start, train
+from bench import accuracy, demo, density, overhead, pii, restart, resume, serve, start, train
 from bench.base import run
 
-MODULES = (demo, start, train, accuracy, resume, serve, overhead, density, restart)
+MODULES = (demo, start, train, accuracy, resume, serve, overhead, density, restart, pii)
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 PARTS = {part.name: part for part in accuracy.PARTS}
 

@@ -26,7 +26,7 @@ from bench.peers.environment import PEERS, python_of
 from bench.peers.minilm import Settings
 from bench.picture import latencies
 from bench.schedule import arrivals
-from bench.servers import Answer, Running, Server, Window, merged, running
+from bench.servers import Answer, Running, Server, Silent, Window, merged, running
 from bessemer.core import digest
 from bessemer.serve.policies import POLICIES
 
@@ -209,11 +209,17 @@ def _peer(name: str, bundle: Path, texts: list[str], wanted: list[Answer | None]
             return found
     trials = []
     for settings in tried:
-        with running(_server(name, bundle, settings), texts[0]) as server:
-            server.send(texts[:WARMING], CLOSED)
-            window = server.send(texts[:TRYING], CLOSED)
-            trials.append({"settings": settings, **_told(window, wanted)})
+        try:
+            with running(_server(name, bundle, settings), texts[0]) as server:
+                server.send(texts[:WARMING], CLOSED)
+                window = server.send(texts[:TRYING], CLOSED)
+        except Silent as error:
+            print(f"{name} {settings}: {error}", flush=True)
+            continue
+        trials.append({"settings": settings, **_told(window, wanted)})
         _say(f"{name} {settings}", trials[-1])
+    if not trials:
+        return {"trials": trials}  # not kept: it is to be tried again
     equal = [trial for trial in trials if trial["equal"] and not trial["failed"]]
     result: dict[str, Any] = {"trials": trials}
     if equal:
@@ -287,8 +293,12 @@ def _rows(
             Row(f"{name}: failed then", sum(one["open"]["failed"] for one in told), ""),
         ]
     for name in profiles.keys() - rounds.keys():
-        flipped = min(trial["flipped"] for trial in profiles[name]["trials"])
-        rows.append(Row(f"{name}: not timed, answers differ", flipped, "labels", "≤ 0.1 %", False))
+        flipped = [trial["flipped"] for trial in profiles[name]["trials"]]
+        if flipped:
+            why, count = "answers differ", min(flipped)
+        else:
+            why, count = "it does not answer", len(TRIED)
+        rows.append(Row(f"{name}: not timed, {why}", count, "", "0", False))
     return rows
 
 

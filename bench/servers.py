@@ -31,6 +31,10 @@ SHORTEST, LONGEST, DIGITS = 1, 600_000_000, 3
 PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 
 
+class Silent(SystemExit):
+    """A server that was started has not answered."""
+
+
 @dataclass(frozen=True)
 class Server:
     """How a server is started, and how it is asked about one text."""
@@ -170,7 +174,7 @@ def _wait(server: Server, url: str, text: str, process: subprocess.Popen[bytes],
                 return
         connection.close()
         time.sleep(0.2)
-    raise SystemExit(f"{server.name} does not answer; its last words, from {log}:\n{_tail(log)}")
+    raise Silent(f"{server.name} does not answer; its last words, from {log}:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

@@ -47,7 +47,7 @@ SHARED = {
     "source/conll": ["prepare/sources/base.py", "prepare/text.py"],
     "source/parquet": ["prepare/sources/base.py"],
     "stage/prepare": [
-        "prepare/runner.py", "prepare/checks.py", "prepare/splits.py",
+        "prepare/runner.py", "prepare/checks.py", "prepare/splits.py", "prepare/pii.py",
         "service/pipeline.py::_prepare",
     ],
     "stage/search": [

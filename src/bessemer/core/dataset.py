@@ -12,7 +12,7 @@ class Finding(Record):
 
     #: What kind of flaw: "empty text", "exact duplicate", "missing label" …
     rule: str
-    #: "dropped", "joined" or "kept".
+    #: "dropped", "joined", "masked" or "kept".
     action: str
     #: How many rows, and the first of them by their number in the source (1 = first row).
     count: int

@@ -95,6 +95,12 @@ class Prepare(Block):
         description="Rows whose label says nothing that fits the text, as a span that ends in the"
         " middle of a word.",
     )
+    pii: Literal["report", "mask", "drop", "error", "ignore"] = Field(
+        "report",
+        description="Texts with personal data (e-mail, phone, card, IBAN, IP address, Chinese"
+        " resident id, passport, number plate): name the rows, put the kind in its place as"
+        " [EMAIL], leave the rows out, stop, or do not look.",
+    )
 
 
 class Search(Block):

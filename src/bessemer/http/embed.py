@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -68,7 +67,7 @@ async def embedded(
     found = await unless_gone(request, coming)
     if dimensions is None:
         return found
-    return replace(found, vectors=[_first(vector, dimensions) for vector in found.vectors])
+    return found._replace(vectors=[_first(vector, dimensions) for vector in found.vectors])
 
 
 def _first(vector: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:

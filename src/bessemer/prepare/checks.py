@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from bessemer.core.dataset import Finding
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.project import Columns, Prepare
+from bessemer.prepare import pii
 from bessemer.tasks.base import Answers, Span, Task, label_of
 
 SHOWN = 10
@@ -63,7 +64,8 @@ def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str)
 
 
 def mend(table: pa.Table, task: Task, rules: Prepare, where: str) -> tuple[pa.Table, list[Finding]]:
-    """Apply the rules for empty cells, misread and like labels, exact duplicates, in this order.
+    """Apply the rules for empty cells, misread and like labels, personal data and exact
+    duplicates, in this order.
 
     The label column is written as the task writes it afterwards.
 
@@ -74,6 +76,8 @@ def mend(table: pa.Table, task: Task, rules: Prepare, where: str) -> tuple[pa.Ta
     table = _empty(table, task, rules, where, findings)
     table, answers = _read(table, task, rules, where, findings)
     table = _labels(table, answers, task, rules, where, findings)
+    if rules.pii != "ignore":
+        table = _personal(table, task, rules, where, findings)
     if rules.duplicates == "drop":
         table = _duplicates(table, findings)
     return table, findings
@@ -192,6 +196,53 @@ def _renamed(answer: str | Span, names: dict[str, str]) -> str | Span:
     label = label_of(answer)
     new = names.get(label, label).strip()
     return new if isinstance(answer, str) else answer._replace(label=new)
+
+
+def _personal(
+    table: pa.Table, task: Task, rules: Prepare, where: str, findings: list[Finding]
+) -> pa.Table:
+    """Report, mask or drop texts that hold personal data."""
+    texts = table["text"].to_pylist()
+    found = [pii.find(text) for text in texts]
+    odd = pa.array([bool(one) for one in found])
+    kinds = Counter(one.kind for some in found for one in some)
+    if not kinds:
+        return table
+    action = {"mask": "masked", "drop": "dropped"}.get(rules.pii, "kept")
+    detail = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    finding = _finding(table.filter(odd), "personal data", action, detail)
+    if rules.pii == "error":
+        raise DataError(
+            f"{where}: {finding.count} of {table.num_rows} texts hold personal data ({detail};"
+            f" rows {_listed(finding.rows, finding.count)}).",
+            remedy="Take it out, or set prepare.pii to mask, drop or report.",
+        )
+    findings.append(finding)
+    if rules.pii == "drop":
+        if finding.count == table.num_rows:
+            raise DataError(
+                f"{where}: every text holds personal data ({detail}).",
+                remedy="Set prepare.pii to mask or report.",
+            )
+        return table.filter(pc.invert(odd))
+    if rules.pii == "mask":
+        cells = [
+            task.write(frozenset(_shifted(answer, some) for answer in answers))
+            for answers, some in zip(answers_of(table, task), found, strict=True)
+        ]
+        masked = [pii.mask(text, some) for text, some in zip(texts, found, strict=True)]
+        for name, values in (("text", masked), ("label", cells)):
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.array(values, pa.string()))
+    return table
+
+
+def _shifted(answer: str | Span, found: list[pii.Found]) -> str | Span:
+    """Return an answer about a text as one about the masked text."""
+    if isinstance(answer, str):
+        return answer
+    start, end = (pii.moved(answer.start, found, end=False), pii.moved(answer.end, found, end=True))
+    return answer._replace(start=start, end=end)
 
 
 def _duplicates(table: pa.Table, findings: list[Finding]) -> pa.Table:
