@@ -5,10 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import accuracy, demo, density, overhead, pii, restart, resume, serve, start, train
+from bench import (
+    accuracy,
+    demo,
+    density,
+    labels,
+    overhead,
+    pii,
+    restart,
+    resume,
+    serve,
+    start,
+    train,
+)
 from bench.base import run
 
-MODULES = (demo, start, train, accuracy, resume, serve, overhead, density, restart, pii)
+MODULES = (demo, start, train, accuracy, resume, serve, overhead, density, restart, pii, labels)
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 PARTS = {part.name: part for part in accuracy.PARTS}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 480, 76, 210, 20, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 940, 480, 76, 250, 20, 50
 COLOURS = (
     "#c0392b",
     "#2471a3",

@@ -48,6 +48,7 @@ SHARED = {
     "source/parquet": ["prepare/sources/base.py"],
     "stage/prepare": [
         "prepare/runner.py", "prepare/checks.py", "prepare/splits.py", "prepare/pii.py",
+        "prepare/annotators.py", "measures/crowd.py",
         "service/pipeline.py::_prepare",
     ],
     "stage/search": [

@@ -5,6 +5,10 @@ from __future__ import annotations
 from bessemer.core.record import Record
 
 SPLITS = ("train", "validation", "test")
+#: Column with a row's number in its source, from 1.
+ROW = "row"
+#: Rows that a finding names.
+SHOWN = 10
 
 
 class Finding(Record):

@@ -22,6 +22,11 @@ class Columns(Block):
     text: str = Field("text", description="Column with the text to learn from.")
     label: str = Field("label", description="Column with the answer to learn.")
     id: str | None = Field(None, description="Column that names a row; else its number does.")
+    annotator: str | None = Field(
+        None,
+        description="Column that says who labelled a row. Rows of one id, or without ids of one"
+        " text, become one row.",
+    )
 
 
 class Split(Block):
@@ -94,6 +99,11 @@ class Prepare(Block):
         "error",
         description="Rows whose label says nothing that fits the text, as a span that ends in the"
         " middle of a word.",
+    )
+    votes: Literal["dawid-skene", "majority"] = Field(
+        "dawid-skene",
+        description="How the labels of several annotators become one: by how each of them errs"
+        " (Dawid and Skene), or by count.",
     )
     pii: Literal["report", "mask", "drop", "error", "ignore"] = Field(
         "report",

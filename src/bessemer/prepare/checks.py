@@ -8,14 +8,11 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bessemer.core.dataset import Finding
+from bessemer.core.dataset import ROW, SHOWN, Finding
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.project import Columns, Prepare
-from bessemer.prepare import pii
+from bessemer.prepare import annotators, pii
 from bessemer.tasks.base import Answers, Span, Task, label_of
-
-SHOWN = 10
-ROW = "row"
 
 
 def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str) -> pa.Table:
@@ -28,7 +25,9 @@ def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str)
         where: The table's name, for messages.
 
     Returns:
-        A table in which `row` is the number of the row in the source, from 1.
+        A table in which `row` is the number of the row in the source, from 1. Without a column
+        for it, `id` is that number, or where several annotators label, that of the text's first
+        row.
 
     Raises:
         DataError: A column is missing (the message names the nearest), or a cell holds NUL.
@@ -53,10 +52,17 @@ def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str)
                 remedy="Remove it: the row is damaged.",
             )
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
-    ids = table[columns.id] if columns.id else pc.cast(numbers, pa.string())
+    if columns.id:
+        ids = table[columns.id]
+    elif columns.annotator:
+        first: dict[str, int] = {}
+        texts = enumerate(table[columns.text].to_pylist(), start=1)
+        ids = pa.array([str(first.setdefault(text, number)) for number, text in texts])
+    else:
+        ids = pc.cast(numbers, pa.string())
     result = {ROW: numbers, "id": ids, "text": table[columns.text], "label": table[columns.label]}
     result |= {new: table[name] for new, name in extra.items()}
-    used = {columns.text, columns.label, columns.id}
+    used = {columns.text, columns.label, columns.id, columns.annotator}
     for name in table.column_names:
         if name not in used:
             result[name if name not in result else f"{name}_"] = table[name]
@@ -64,8 +70,8 @@ def select(table: pa.Table, columns: Columns, extra: dict[str, str], where: str)
 
 
 def mend(table: pa.Table, task: Task, rules: Prepare, where: str) -> tuple[pa.Table, list[Finding]]:
-    """Apply the rules for empty cells, misread and like labels, personal data and exact
-    duplicates, in this order.
+    """Apply the rules for empty cells, misread and like labels, several annotators, personal
+    data and exact duplicates, in this order.
 
     The label column is written as the task writes it afterwards.
 
@@ -76,6 +82,9 @@ def mend(table: pa.Table, task: Task, rules: Prepare, where: str) -> tuple[pa.Ta
     table = _empty(table, task, rules, where, findings)
     table, answers = _read(table, task, rules, where, findings)
     table = _labels(table, answers, task, rules, where, findings)
+    if annotators.ANNOTATOR in table.column_names:
+        table, finding = annotators.join(table, task, rules, where)
+        findings.append(finding)
     if rules.pii != "ignore":
         table = _personal(table, task, rules, where, findings)
     if rules.duplicates == "drop":

@@ -8,10 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bessemer.core.dataset import SPLITS, Finding
+from bessemer.core.dataset import ROW, SHOWN, SPLITS, Finding
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, splits
+from bessemer.prepare.annotators import ANNOTATOR
 from bessemer.prepare.sources.base import SOURCES, Source
 from bessemer.tasks.base import Task
 
@@ -59,7 +60,11 @@ def prepare(task: Task, data: Data, rules: Prepare, seed: int, files: dict[str, 
     tables: dict[str, pa.Table] = {}
     findings: list[Finding] = []
     for role, path in files.items():
-        roles = {splits.GROUP: data.split.group, splits.SPLIT: data.split.column}
+        roles = {
+            splits.GROUP: data.split.group,
+            splits.SPLIT: data.split.column,
+            ANNOTATOR: data.columns.annotator,
+        }
         extra = {new: name for new, name in roles.items() if name and role == "source"}
         table = source_for(path)[1]().read(path, data)
         table = checks.select(table, data.columns, extra, str(path.name))
@@ -104,13 +109,13 @@ def _leaks(tables: dict[str, pa.Table]) -> list[Finding]:
         )
         leaked = tables[name].filter(pc.is_in(tables[name]["text"], earlier))
         if leaked.num_rows:
-            rows = leaked[checks.ROW].to_pylist()
+            rows = leaked[ROW].to_pylist()
             findings.append(
                 Finding(
                     rule=f"text of {name} also in an earlier split",
                     action="kept",
                     count=len(rows),
-                    rows=tuple(rows[: checks.SHOWN]),
+                    rows=tuple(rows[:SHOWN]),
                 )
             )
     return findings
