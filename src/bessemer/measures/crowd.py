@@ -47,9 +47,10 @@ class Votes:
             (numbers[0][item], numbers[1][annotator], numbers[2][label])
             for (item, annotator), label in last.items()
         ]
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        numbered = np.array(rows, dtype=np.int64).reshape(-1, 3)
         sizes = (len(items), len(annotators), len(labels))
-        return cls(*columns, sizes), items, annotators, labels
+        votes = cls(numbered[:, 0], numbered[:, 1], numbered[:, 2], sizes)
+        return votes, items, annotators, labels
 
     def counts(self) -> NDArray[np.int64]:
         """Return how often each item was called by each label, shape [items, labels]."""
@@ -143,8 +144,9 @@ def majority(votes: Votes) -> NDArray[np.int64]:
 def dawid_skene(votes: Votes) -> Consensus:
     """Return labels and confusions that explain the votes best (Dawid & Skene 1979, by EM).
 
-    Every annotator errs in a way of their own, whatever the item; `TRUSTED` votes stand for
-    what is known of them beforehand. It begins with the shares of the votes. Memory: a number for each item and label, and for each vote and label.
+    Every annotator errs in a way of their own, whatever the item; `TRUSTED` votes stand for what
+    is known of them beforehand. It begins with the shares of the votes. Memory: a number for each
+    item and label, and for each vote and label.
     """
     items, annotators, labels = votes.sizes
     by_item = _Groups(votes.items, items)
