@@ -49,8 +49,8 @@ class Votes:
         ]
         numbered = np.array(rows, dtype=np.int64).reshape(-1, 3)
         sizes = (len(items), len(annotators), len(labels))
-        votes = cls(numbered[:, 0], numbered[:, 1], numbered[:, 2], sizes)
-        return votes, items, annotators, labels
+        found = cls(numbered[:, 0], numbered[:, 1], numbered[:, 2], sizes)
+        return found, items, annotators, labels
 
     def counts(self) -> NDArray[np.int64]:
         """Return how often each item was called by each label, shape [items, labels]."""
