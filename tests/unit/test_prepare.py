@@ -222,3 +222,19 @@ def test_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "t.xlsx").touch()
     with pytest.raises(DataError, match=r"'\.xlsx'.*\.csv"):
         prepared(tmp_path / "t.xlsx")
+
+
+def test_several_annotators_make_one_row_a_text_in_one_split(tmp_path: Path) -> None:
+    """Their rows are no duplicates of each other, and no text is in two splits."""
+    rows = [(text, label, who) for text, label in GOOD for who in ("ann", "bob", "cy")]
+    rows = [(t, "a" if w == "cy" and n % 6 == 2 else y, w) for n, (t, y, w) in enumerate(rows)]
+    path = written(tmp_path, rows, "text,label,who")
+    found = prepared(path, {"columns": {"annotator": "who"}})
+    told = [(row["text"], row["label"]) for t in found.tables.values() for row in t.to_pylist()]
+    assert sorted(told) == sorted(GOOD)
+    assert [one.rule for one in found.findings] == ["annotators differ"]
+    assert found.findings[0].detail.startswith("40 texts, 3 annotators")
+    assert "cy 0." in found.findings[0].detail
+    assert set(found.tables["train"].column_names) == {"row", "id", "text", "label"}
+    with pytest.raises(DataError, match="no column 'whom'"):
+        prepared(path, {"columns": {"annotator": "whom"}})
