@@ -34,7 +34,8 @@ from bessemer.http.server import listen
 
 FOLDER = Path(bessemer.http.grpc.__file__).parent
 TEXTS = ["two payments were taken", "退款在哪里 🙃", "", "a\x00b", "مرحبا"]
-LONG = ["where is my refund, and when do I get it"] * 1000
+# All different, since equal texts in a batch are computed once.
+LONG = [f"{number} where is my refund, and when do I get it" for number in range(1000)]
 TIMES = ("x-tokenization-time", "x-queue-time", "x-inference-time", "x-total-time")
 Code = grpc.StatusCode
 

@@ -30,7 +30,8 @@ from bessemer.core.errors import NotReadyError, OverloadedError, StorageError
 from bessemer.http.middleware import MOST_BODY_BYTES
 
 TEXTS = ["two payments were taken", "退款在哪里 🙃", "", "a\x00b", "مرحبا"]
-LONG = ["where is my refund, and when do I get it"] * 1000
+# All different, since equal texts in a batch are computed once.
+LONG = [f"{number} where is my refund, and when do I get it" for number in range(1000)]
 INFER = "/v2/models/small/infer"
 TIMES = ("x-tokenization-time", "x-queue-time", "x-inference-time", "x-total-time")
 
