@@ -446,9 +446,13 @@ def test_numbers_follow_the_requests(server: Server) -> None:
         server.predict({"inputs": "a", "top_k": 0})
         server.predict({"inputs": "a"}, "nowhere")
         seconds: dict[int, dict] = {}
-        while sum(second["failed"] for second in seconds.values()) < 2 and len(seconds) < 10:
+        while len(seconds) < 8:
             frame = events.until("frame")
             seconds[frame["second"]["at"]] = frame["second"]
+            looked = any(second["waiting"] is not None for second in seconds.values())
+            # On a busy machine a second may pass in which nobody looked at the queue.
+            if looked and sum(second["failed"] for second in seconds.values()) >= 2:
+                break
         assert sum(second["failed"] for second in seconds.values()) == 2
         assert sum(second["answered"] for second in seconds.values()) == 5
         assert sum(second["texts"] for second in seconds.values()) == 10
@@ -456,7 +460,7 @@ def test_numbers_follow_the_requests(server: Server) -> None:
         assert route["rate"] == 0.5
         assert (route["share"], route["failed"]) == (1, 1)
         assert 0 < route["p50"] <= route["p95"] < 1
-        assert any(second["waiting"] is not None for second in seconds.values())
+        assert looked
     with logged_in(server) as client, client.stream("GET", "/console/live?route=small") as answer:
         assert sum(second["failed"] for second in Events(answer).until("history")) == 1
 
