@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 #: How requests spread over routes, after Punica (Chen et al. 2023): all ask one; each route is as
 #: likely; the k-th has 1 / k of the first's share; no route comes again before all others came.
 Popularity = Literal["identical", "uniform", "zipf", "distinct"]
 POPULARITIES: tuple[Popularity, ...] = get_args(Popularity)
+Route = TypeVar("Route")
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
@@ -30,7 +31,7 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
     return times
 
 
-def spread(popularity: Popularity, routes: Sequence[str], count: int, seed: int) -> list[str]:
+def spread(popularity: Popularity, routes: Sequence[Route], count: int, seed: int) -> list[Route]:
     """Return the route of each of `count` requests.
 
     Args:

@@ -124,8 +124,7 @@ async def _asked(
     popularity: Popularity = "uniform",
 ) -> float:
     """Return texts a second when every row is asked of one of some tasks."""
-    numbers = {str(number): resident for number, resident in enumerate(residents)}
-    drawn = [numbers[name] for name in spread(popularity, list(numbers), len(rows), seed=0)]
+    drawn = spread(popularity, residents, len(rows), seed=0)
     began = time.perf_counter()
     await asyncio.gather(*map(partial(_submitted, workers), drawn, rows))
     return len(rows) / (time.perf_counter() - began)

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 from tests.conftest import write_csv
 
 from bessemer.core.errors import DataError
@@ -48,21 +45,6 @@ def test_alpha_where_it_is_plain() -> None:
     assert crowd.alpha(votes("11", "11")) is None, "one label says nothing"
     assert crowd.alpha(votes("12**", "**12")) is None, "no item has two votes"
     assert crowd.alpha(votes("1212", "2121")) < 0
-
-
-@given(st.lists(st.tuples(*[st.sampled_from("abc")] * 2), min_size=2, max_size=40))
-def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    one, other = ("".join(column) for column in zip(*pairs, strict=True))
-    [found] = crowd.kappas(votes(one, other))
-    assert found.items == len(pairs)
-    if len({*one, *other}) == 1:
-        assert found.kappa == 1
-    else:
-        assert found.kappa == pytest.approx(cohen_kappa_score(list(one), list(other)))
-
-
-def test_annotators_without_a_common_item_are_left_out() -> None:
-    assert crowd.kappas(votes("12**", "**12")) == []
 
 
 def test_majority_and_ties() -> None:

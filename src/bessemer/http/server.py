@@ -262,8 +262,8 @@ def serve(
     platform: Platform,
     bound: socket.socket,
     announce: Callable[[NewKey | None], None],
-    grpc: socket.socket | None = None,
-    policy: str = "length-window",
+    grpc: socket.socket | None,
+    policy: str,
 ) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT.
 
@@ -272,7 +272,7 @@ def serve(
         bound: From `listen`.
         announce: Is called once requests are taken, with the first owner's key if there was
             none before.
-        grpc: Where to serve gRPC as well, from `listen`.
+        grpc: Where to serve gRPC as well, from `listen`, or None.
         policy: See `Platform.serving`.
     """
     serving = platform.serving(policy)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,15 +57,6 @@ class Votes:
         return np.bincount(places, minlength=count * labels).reshape(count, labels)
 
 
-class Agreement(NamedTuple):
-    """Cohen's kappa of two annotators, and on how many items."""
-
-    one: int
-    other: int
-    kappa: float
-    items: int
-
-
 @dataclass(frozen=True)
 class Consensus:
     """What is probably right, and how each annotator errs."""
@@ -107,29 +96,6 @@ def alpha(votes: Votes) -> float | None:
         return None
     alike = ((counts * (counts - 1)).sum(axis=1) / (times - 1)).sum()
     return float(1 - (total - 1) * (total - alike) / chance)
-
-
-def kappas(votes: Votes) -> list[Agreement]:
-    """Return Cohen's kappa (1960) for every two annotators who labelled items in common."""
-    own = {}
-    for number in range(votes.sizes[1]):
-        mine = votes.annotators == number
-        order = np.argsort(votes.items[mine])
-        own[number] = (votes.items[mine][order], votes.labels[mine][order])
-    found = []
-    for one, other in combinations(own, 2):
-        shared, a, b = np.intersect1d(own[one][0], own[other][0], return_indices=True)
-        if not len(shared):
-            continue
-        first, second = own[one][1][a], own[other][1][b]
-        size = votes.sizes[2]
-        chance = (np.bincount(first, minlength=size) @ np.bincount(second, minlength=size)) / len(
-            shared
-        ) ** 2
-        alike = float((first == second).mean())
-        kappa = 1.0 if chance == 1 else (alike - chance) / (1 - chance)
-        found.append(Agreement(one, other, float(kappa), len(shared)))
-    return found
 
 
 def majority(votes: Votes) -> NDArray[np.int64]:

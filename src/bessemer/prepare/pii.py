@@ -34,12 +34,13 @@ def find(text: str) -> list[Found]:
     plain = text if text.isascii() else text.translate(_PLAIN)
     if not _ANYTHING.search(plain):
         return []
-    taken: list[Found] = []
+    found, taken = [], bytearray(len(plain))
     for kind, spans in KINDS.items():
         for start, end in spans(plain):
-            if all(end <= other.start or start >= other.end for other in taken):
-                taken.append(Found(start, end, kind))
-    return sorted(taken)
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
+                found.append(Found(start, end, kind))
+    return sorted(found)
 
 
 def mask(text: str, found: Iterable[Found]) -> str:
@@ -212,7 +213,7 @@ _PHONES = re.compile(
 
 
 #: Groups of a longer number stand before it.
-_GOES_ON = re.compile(r"\d{3} $")
+_GOES_ON = re.compile(r"\d{3} ")
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
@@ -220,7 +221,11 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
         number, start = match[0], match.start()
         digits = sum(char.isdigit() for char in number)
         least = 8 if number[0] in "+(" else 11 if number.startswith("00") else 10
-        part = " " in number and number[0].isdigit() and _GOES_ON.search(text, 0, start)
+        part = (
+            " " in number
+            and number[0].isdigit()
+            and _GOES_ON.fullmatch(text[max(0, start - 4) : start])
+        )
         if least <= digits <= 21 and not part:
             yield match.span()
 

@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     key: str
     #: By the performance counter, before the texts were tokenised.
     began: float
-    #: Seconds that took.
+    #: Seconds that tokenising them took.
     tokenising: float
     encoded: Encoded
     #: See `DataPlane.predict`.
