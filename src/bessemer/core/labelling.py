@@ -1,0 +1,148 @@
+"""Labelling: campaigns, their items, what annotators said of them, and how far they agree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from bessemer.core.record import Record
+
+
+class Suggestion(Record):
+    """A label that a model would give an item, or a part of its text."""
+
+    label: str
+    #: Probability that it is right, as the model sees it.
+    score: float
+    #: Characters of a labelled part, `text[start:end]`; None where the whole item is meant.
+    start: int | None = None
+    end: int | None = None
+
+
+class NewItem(Record):
+    """Something to be labelled, as a campaign is given it."""
+
+    #: Names its row in the source; an item that a campaign has already is not asked again.
+    key: str
+    text: str
+    #: SHA-256 of the image that is shown with the text, a file of the home's `blobs/`.
+    image: str | None = None
+    #: What a model would say, the most probable first.
+    suggestions: tuple[Suggestion, ...] = ()
+    #: The right answer where it is known, by which annotators are tested; as in a label column.
+    gold: str | None = None
+
+
+class Item(NewItem):
+    """An item in its place: low numbers are asked first."""
+
+    number: int
+    #: Annotators who have it before them now.
+    leased_to: tuple[str, ...] = ()
+
+
+class Guideline(Record):
+    """What annotators are told; each change is a new version, and every answer names one."""
+
+    version: int
+    text: str
+    at: datetime
+    by: str
+
+
+class Campaign(Record):
+    """A set of items that people label for a project."""
+
+    #: Name of the project and a number: `support-intents@2`.
+    id: str
+    project: str
+    #: Task family, which says what an answer is.
+    task: str
+    #: Labels that can be chosen.
+    labels: tuple[str, ...]
+    #: Stands between the labels of an item that may have several, or None.
+    separator: str | None
+    #: How many annotators each item gets.
+    overlap: int
+    #: It ends when so many answers were given, or annotators have worked so long; None: never.
+    budget_labels: int | None
+    budget_minutes: float | None
+    state: Literal["open", "closed"]
+    created_at: datetime
+    by: str
+
+
+class Said(Record):
+    """What an annotator said of an item."""
+
+    id: int
+    item: int
+    annotator: str
+    #: As in a label column; None where the item was skipped.
+    label: str | None
+    #: Why it was skipped, or "".
+    skipped: str
+    #: Whether it settles what annotators differ about.
+    final: bool
+    #: Version of the guideline that was shown.
+    guideline: int
+    #: From the item's appearance to the answer.
+    seconds: float
+    #: Whether suggestions were shown.
+    suggested: bool
+    at: datetime
+
+
+class Disagreement(Record):
+    """An item that annotators called differently."""
+
+    item: Item
+    said: tuple[Said, ...]
+
+
+class Annotator(Record):
+    """What one annotator has done, and how well."""
+
+    name: str
+    labelled: int
+    skipped: int
+    #: Median seconds of an answer.
+    seconds: float | None
+    #: Items whose answer was known: how many were labelled, how many of them rightly.
+    gold: int
+    gold_right: int
+    #: Probability of a right label, by Dawid and Skene's estimate; None without overlap.
+    accuracy: float | None
+
+
+class Pair(Record):
+    """How far two annotators agree beyond chance (Cohen's kappa)."""
+
+    first: str
+    second: str
+    #: Items that both labelled.
+    both: int
+    kappa: float | None
+
+
+class Progress(Record):
+    """Where a campaign stands."""
+
+    campaign: Campaign
+    guideline: Guideline | None
+    items: int
+    #: Items that have all their answers.
+    done: int
+    answers: int
+    skipped: int
+    #: Items that annotators called differently and nobody has settled.
+    disputed: int
+    minutes: float
+    #: Krippendorff's alpha, or None where no item has two labels.
+    alpha: float | None
+    annotators: tuple[Annotator, ...]
+    pairs: tuple[Pair, ...]
+    #: How many items have each label, the commonest first.
+    labels: dict[str, int] = Field(default_factory=dict)
