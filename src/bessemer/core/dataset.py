@@ -24,6 +24,22 @@ class Finding(Record):
     detail: str = ""
 
 
+class Version(Record):
+    """Rows as one rule left them: the source as it was read, or its parent after a repair."""
+
+    #: Digest of the parent's and of what was done.
+    digest: str
+    #: Digest of the version that it was made from; None for the source as it was read.
+    parent: str | None
+    #: The rule of the finding that led to it, "read" or "split".
+    rule: str
+    #: "read", "dropped", "joined", "masked" or "divided".
+    action: str
+    #: Rows that were changed or left out, and rows that there are since.
+    changed: int
+    rows: int
+
+
 class Dataset(Record):
     """A prepared data set; the rows lie beside it, one Parquet file a split."""
 
@@ -38,3 +54,5 @@ class Dataset(Record):
     counts: dict[str, int]
     licence: str | None
     findings: tuple[Finding, ...]
+    #: How its rows came about, from the source on.
+    history: tuple[Version, ...] = ()
