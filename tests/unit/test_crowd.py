@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import write_csv
+from tests.mending import mend
 
 from bessemer.core.errors import DataError
-from bessemer.core.project import Columns, Data, Labels, Prepare
+from bessemer.core.project import Columns, Labels
 from bessemer.measures import crowd
 from bessemer.measures.crowd import Votes
-from bessemer.prepare import checks
 from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.sources.csv import Csv
 from bessemer.tasks.text_classification import TextClassification
 
 #: The example of Krippendorff's alpha in the literature: three coders, fifteen units.
@@ -111,10 +110,7 @@ LONG = [
 def mended(tmp_path: Path, rows=LONG, rules=None, *, named: bool = True, task=None):
     write_csv(tmp_path / "table.csv", rows, ("n", "text", "who", "label"))
     columns = Columns(id="n" if named else None, annotator="who")
-    table = Csv().read(tmp_path / "table.csv", Data(source="table.csv", columns=columns))
-    table = checks.select(table, columns, {ANNOTATOR: "who"}, "table.csv")
-    task = task or TextClassification(Labels())
-    return checks.mend(table, task, Prepare.model_validate(rules or {}), "table.csv")
+    return mend(tmp_path / "table.csv", rules or {}, columns, task)
 
 
 @pytest.mark.parametrize("named", [True, False])

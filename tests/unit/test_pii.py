@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import write_csv
+from tests.mending import mend
 
 from bessemer.core.errors import DataError
-from bessemer.core.project import Columns, Data, Labels, Prepare
-from bessemer.prepare import checks, pii
-from bessemer.prepare.sources.csv import Csv
-from bessemer.tasks.text_classification import TextClassification
+from bessemer.core.project import Labels
+from bessemer.prepare import pii
 from bessemer.tasks.token_classification import TokenClassification
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,11 +103,7 @@ def test_finds_lie_in_the_text_and_do_not_overlap(text: str) -> None:
 
 def mended(folder: Path, rule: str, rows: list[tuple[str, str]], task=None):
     write_csv(folder / "table.csv", rows, ("text", "label"))
-    columns, data = Columns(), Data(source="table.csv")
-    table = Csv().read(folder / "table.csv", data)
-    table = checks.select(table, columns, {}, "table.csv")
-    task = task or TextClassification(Labels())
-    return checks.mend(table, task, Prepare.model_validate({"pii": rule}), "table.csv")
+    return mend(folder / "table.csv", {"pii": rule}, task=task)
 
 
 ROWS = [("call 13812345678", "a"), ("call 13987654321", "a"), ("hello", "b")]

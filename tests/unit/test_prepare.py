@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bessemer.core.dataset import SPLITS
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
-from bessemer.prepare.runner import Prepared, prepare
+from bessemer.prepare.runner import FINDINGS, Inputs, Prepared, prepare
 from bessemer.tasks.text_classification import TextClassification
 
 GOOD = [(f"word{n} and more", "a" if n % 2 else "b") for n in range(40)]
@@ -24,10 +25,24 @@ def written(folder: Path, rows: list[tuple[str, ...]], header: str = "text,label
     return path
 
 
-def prepared(path: Path, data: dict | None = None, rules: dict | None = None) -> Prepared:
+class Found(Prepared):
+    """What was prepared, and the splits as they were written."""
+
+    tables: dict[str, pa.Table]
+    rows: pa.Table
+
+
+def prepared(path: Path, data: dict | None = None, rules: dict | None = None) -> Found:
     settings = Data.model_validate({"source": path.name, **(data or {})})
     task = TextClassification(settings.labels)
-    return prepare(task, settings, Prepare.model_validate(rules or {}), 0, {"source": path})
+    inputs = Inputs({"source": path}, "0" * 64, 0)
+    target = path.parent / "prepared"
+    told = prepare(task, settings, Prepare.model_validate(rules or {}), inputs, target, print)
+    found = Found(**vars(told))
+    tables = {name: pq.read_table(target / f"{name}.parquet") for name in SPLITS}
+    object.__setattr__(found, "tables", tables)
+    object.__setattr__(found, "rows", pq.read_table(target / FINDINGS))
+    return found
 
 
 def test_stratified_shares(tmp_path: Path) -> None:
@@ -134,7 +149,7 @@ def test_empty_cells(tmp_path: Path) -> None:
         prepared(path)
     assert "prepare.empty" in str(caught.value)
     found = prepared(path, rules={"empty": "drop"})
-    assert sum(f.count for f in found.findings) == 2
+    assert sum(f.count for f in found.findings if f.action == "dropped") == 2
 
 
 def test_labels_that_differ_in_case_or_blanks(tmp_path: Path) -> None:

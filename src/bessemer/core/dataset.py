@@ -22,6 +22,9 @@ class Finding(Record):
     count: int
     rows: tuple[int, ...]
     detail: str = ""
+    #: Where these rows come from: "source", or "test", "validation", "labels" if they have a
+    #: file of their own.
+    sources: tuple[str, ...] = ("source",)
 
 
 class Version(Record):

@@ -92,6 +92,16 @@ class Prepare(Block):
     duplicates: Literal["drop", "keep"] = Field(
         "drop", description="Rows whose text and label stand in an earlier row."
     )
+    near_duplicates: Literal["report", "drop", "ignore"] = Field(
+        "report",
+        description="Rows whose text is that of an earlier row of the same split but for a few"
+        " words: name them, leave them out, or do not look.",
+    )
+    leakage: Literal["report", "drop"] = Field(
+        "report",
+        description="Texts that stand in two splits, to the letter or nearly: name them, or leave"
+        " out the earlier split's row, so that nothing is measured on what was learnt.",
+    )
     labels: Literal["error", "join"] = Field(
         "error", description="Labels that differ in case or blanks only: stop, or make them one."
     )

@@ -5,25 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from bessemer.core.dataset import ROW, SHOWN, SPLITS, Finding
+from bessemer.core.dataset import SPLITS, Finding, Version
 from bessemer.core.errors import DataError
+from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
-from bessemer.prepare import checks, splits
+from bessemer.prepare import checks, duplicates, outliers, splits
 from bessemer.prepare.annotators import ANNOTATOR
+from bessemer.prepare.desk import Desk, LabelSets
+from bessemer.prepare.leakage import compare
+from bessemer.prepare.ledger import Ledger
+from bessemer.prepare.rows import BATCH, Workshop
+from bessemer.prepare.select import select
 from bessemer.prepare.sources.base import SOURCES, Source
+from bessemer.prepare.whole import Whole
 from bessemer.tasks.base import Task
+
+#: All rows of all findings, beside the rows of each split.
+FINDINGS = "findings.parquet"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What rows are made from."""
+
+    #: `source`, and `test` or `validation` where these are files of their own.
+    files: dict[str, Path]
+    #: Digest of what is in them.
+    digest: str
+    seed: int
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows by split, each with the columns row, id, text, label and the source's others."""
+    """What became of the rows; they lie in one Parquet file a split."""
 
-    tables: dict[str, pa.Table]
+    #: Each split has the columns row, id, text, label and the source's others.
+    columns: tuple[str, ...]
     labels: tuple[str, ...]
+    counts: dict[str, int]
     findings: tuple[Finding, ...]
+    history: tuple[Version, ...]
 
 
 def source_for(path: Path) -> tuple[str, type[Source]]:
@@ -44,78 +68,74 @@ def source_for(path: Path) -> tuple[str, type[Source]]:
     )
 
 
-def prepare(task: Task, data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Prepared:
-    """Read, check, mend and split.
+def prepare(
+    task: Task, data: Data, rules: Prepare, inputs: Inputs, target: Path, progress: Progress
+) -> Prepared:
+    """Read, check, mend and split, and write the splits; memory grows with a row, not its text.
 
     Args:
         task: Which reads the label column.
         data: The project's block.
         rules: What is done about flaws.
-        seed: Of the splits.
-        files: `source`, and `test` or `validation` where these are files of their own.
+        inputs: Files and seed.
+        target: Folder for the files; the rows are kept there in the meantime, too.
+        progress: Is told how far the long checks are.
 
     Raises:
         DataError: The rows are not what the task needs; see `prepare.checks`.
     """
-    tables: dict[str, pa.Table] = {}
-    findings: list[Finding] = []
-    for role, path in files.items():
-        roles = {
-            splits.GROUP: data.split.group,
-            splits.SPLIT: data.split.column,
-            ANNOTATOR: data.columns.annotator,
-        }
-        extra = {new: name for new, name in roles.items() if name and role == "source"}
-        table = source_for(path)[1]().read(path, data)
-        table = checks.select(table, data.columns, extra, str(path.name))
-        tables[role], found = checks.mend(table, task, rules, str(path.name))
-        tables[role] = splits.with_strata(tables[role], checks.answers_of(tables[role], task))
-        findings += found
-    result = _split(data, seed, tables)
-    result = {name: _without_helpers(table) for name, table in result.items()}
-    answers = {name: checks.answers_of(table, task) for name, table in result.items()}
-    labels = splits.check(answers, task, files["source"].name)
-    findings += _leaks(result)
-    return Prepared(tables=result, labels=labels, findings=tuple(findings))
+    shop = Workshop(target)
+    tables = {role: _read(path, role, data, shop) for role, path in inputs.files.items()}
+    ledger = Ledger(inputs.digest, sum(table.num_rows for table in tables.values()))
+    sets = LabelSets()
+    for role, path in inputs.files.items():
+        desk = Desk(task, rules, ledger, shop, role, path.name, sets)
+        table = checks.mend(tables[role], desk)
+        if rules.duplicates == "drop":
+            table = duplicates.without_exact(table, desk)
+        tables[role] = table
+    numbers = _split(data, inputs.seed, tables, sets)
+    whole = Whole(tables, numbers, sets)
+    name = inputs.files["source"].name
+    splits.check(whole.counts(), whole.labels(), task, name)
+    whole = compare(whole, rules, ledger, shop, progress)
+    labels = splits.check(whole.counts(), whole.labels(), task, name)
+    outliers.report(whole, ledger)
+    columns = whole.write(target)
+    ledger.write(target / FINDINGS)
+    return Prepared(columns, labels, whole.counts(), tuple(ledger.findings), tuple(ledger.history))
 
 
-def _without_helpers(table: pa.Table) -> pa.Table:
-    helpers = (splits.GROUP, splits.SPLIT, splits.STRATUM)
-    return table.drop_columns([name for name in helpers if name in table.column_names])
+def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
+    roles = {
+        splits.GROUP: data.split.group,
+        splits.SPLIT: data.split.column,
+        ANNOTATOR: data.columns.annotator,
+    }
+    extra = {new: name for new, name in roles.items() if name and role == "source"}
+    batches = source_for(path)[1]().read(path, data).to_batches(max_chunksize=BATCH)
+    return shop.keep(select(batches, data.columns, extra, path.name))
 
 
-def _split(data: Data, seed: int, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+def _split(
+    data: Data, seed: int, tables: dict[str, pa.Table], sets: LabelSets
+) -> dict[str, splits.Numbers]:
+    """Return the number of each row's split, its place in `SPLITS`, by source."""
+    found = {
+        role: np.full(table.num_rows, SPLITS.index(role) if role in SPLITS else 0, dtype=np.int8)
+        for role, table in tables.items()
+    }
     rest = tables["source"]
+    present = set(tables)
     if data.split.column is not None:
-        result = splits.by_column(rest, data.split.column)
-        if "validation" in result:
-            return result
-        rest = result.get("train", rest.slice(0, 0))
-        tables = {**tables, **{name: result[name] for name in ("test",) if name in result}}
-    result = {name: tables[name] for name in ("test", "validation") if name in tables}
+        found["source"] = splits.by_column(rest, data.split.column)
+        present |= {SPLITS[number] for number in np.unique(found["source"])}
+        if "validation" in present:
+            return found
     for offset, name in enumerate(("test", "validation")):
         share = getattr(data.split, name)
-        if name not in result and isinstance(share, float):
-            rest, result[name] = splits.by_share(rest, share, seed + offset)
-    return {"train": rest, **result}
-
-
-def _leaks(tables: dict[str, pa.Table]) -> list[Finding]:
-    """Report texts of a later split that stand in an earlier one as well."""
-    findings = []
-    for position, name in enumerate(SPLITS[1:], start=1):
-        earlier = pa.concat_arrays(
-            [chunk for split in SPLITS[:position] for chunk in tables[split]["text"].chunks]
-        )
-        leaked = tables[name].filter(pc.is_in(tables[name]["text"], earlier))
-        if leaked.num_rows:
-            rows = leaked[ROW].to_pylist()
-            findings.append(
-                Finding(
-                    rule=f"text of {name} also in an earlier split",
-                    action="kept",
-                    count=len(rows),
-                    rows=tuple(rows[:SHOWN]),
-                )
-            )
-    return findings
+        if name not in present and isinstance(share, float):
+            free = found["source"] == 0
+            part = splits.by_share(rest, free, share, seed + offset, sets)
+            found["source"][part] = SPLITS.index(name)
+    return found

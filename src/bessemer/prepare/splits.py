@@ -3,105 +3,114 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from bessemer.core.dataset import SPLITS
+from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.errors import DataError
-from bessemer.tasks.base import Answers, Task, label_of
+from bessemer.prepare.desk import LABELS, LabelSets
+from bessemer.prepare.rows import Mask, cells
+from bessemer.tasks.base import Task
 
 LEAST = 2
-#: Columns that `checks.select` adds where the project names a group or a split column.
+#: Columns that `select` adds where the project names a group or a split column.
 GROUP, SPLIT = "split group", "split name"
-#: What `with_strata` adds: rows of one stratum are spread over the splits evenly.
-STRATUM = "split stratum"
+#: The number of each row's split, its place in `SPLITS`.
+Numbers = NDArray[np.int8]
 
 
-def by_column(table: pa.Table, column: str) -> dict[str, pa.Table]:
+def by_column(table: pa.Table, column: str) -> Numbers:
     """Divide by the column `SPLIT`, which says train, validation or test.
 
     Args:
-        table: Rows as `checks.select` gives them.
+        table: Rows as `select` gives them.
         column: The column's name in the source, for messages.
 
     Raises:
         DataError: The column holds another word.
     """
-    words = set(pc.unique(table[SPLIT]).to_pylist())
-    if odd := sorted(str(word) for word in words - set(SPLITS)):
+    words = table[SPLIT].unique().to_pylist()
+    if odd := sorted(str(word) for word in set(words) - set(SPLITS)):
         raise DataError(
             f"The split column {column!r} holds {', '.join(map(repr, odd[:5]))}.",
             remedy=f"Allowed are {', '.join(SPLITS)}.",
         )
-    return {name: table.filter(pc.equal(table[SPLIT], name)) for name in SPLITS if name in words}
+    places = pc.index_in(table[SPLIT], pa.array(SPLITS))
+    return np.asarray(places.to_numpy(), dtype=np.int8)
 
 
-def with_strata(table: pa.Table, answers: list[Answers]) -> pa.Table:
-    """Add the column `STRATUM`: of each row's labels the rarest, "" where it has none."""
-    counts = Counter(label_of(answer) for row in answers for answer in row)
-    strata = [
-        min((label_of(answer) for answer in row), key=lambda name: (counts[name], name), default="")
-        for row in answers
-    ]
-    return table.append_column(STRATUM, pa.array(strata, pa.string()))
+def by_share(table: pa.Table, free: Mask, share: float, seed: int, sets: LabelSets) -> Mask:
+    """Return which of the free rows go to a part that holds about `share` of them.
 
-
-def by_share(table: pa.Table, share: float, seed: int) -> tuple[pa.Table, pa.Table]:
-    """Divide into (rest, part), where part holds about `share` of the rows.
-
-    Without a column `GROUP` the part is stratified: of each stratum with n rows it gets
-    round(n × share), at least 1 when n ≥ 2. With one, whole groups go to the part until the
-    share is reached; a row without a group is a group of its own.
+    Without a column `GROUP` the part is stratified by each row's rarest label: of each stratum
+    with n rows it gets round(n × share), at least 1 when n ≥ 2. With one, whole groups go to the
+    part until the share is reached; a row without a group is a group of its own.
 
     Who goes first is decided by a digest of seed and text (or group), not by position: when
     rows are added, the others stay where they are, but for a few at the border. So a new model
     is compared with the live one on rows that neither has learnt from.
     """
     chosen = np.zeros(table.num_rows, dtype=bool)
+    places = np.flatnonzero(free)
     if GROUP in table.column_names:
-        names = [name or f"row {row}" for name, row in zip(*_lists(table, GROUP), strict=True)]
-        sizes = Counter(names)
+        pairs = enumerate(zip(table[GROUP].to_pylist(), table[ROW].to_pylist(), strict=True))
+        names = {place: name or f"row {row}" for place, (name, row) in pairs if free[place]}
+        sizes = Counter(names.values())
         reached, part = 0, set()
         for name in sorted(sizes, key=lambda name: _draw(seed, name)):
-            if reached >= share * table.num_rows:
+            if reached >= share * len(places):
                 break
             part.add(name)
             reached += sizes[name]
-        chosen = np.array([name in part for name in names])
-    else:
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, label in enumerate(table[STRATUM].to_pylist()):
-            rows[label].append(row)
-        draws = [_draw(seed, text) for text in table["text"].to_pylist()]
-        for members in rows.values():
-            count = max(round(len(members) * share), 1) if len(members) >= LEAST else 0
-            chosen[sorted(members, key=draws.__getitem__)[:count]] = True
-    return table.filter(pa.array(~chosen)), table.filter(pa.array(chosen))
+        chosen[[place for place, name in names.items() if name in part]] = True
+        return chosen
+    draws = np.array([_draw(seed, text) for (text,) in cells(table, "text")], dtype=np.uint64)
+    strata = _strata(table, sets)
+    order = places[np.lexsort((draws[places], strata[places]))]
+    _, starts, counts = np.unique(strata[order], return_index=True, return_counts=True)
+    for start, count in zip(starts, counts, strict=True):
+        taken = max(round(count * share), 1) if count >= LEAST else 0
+        chosen[order[start : start + taken]] = True
+    return chosen
 
 
-def _lists(table: pa.Table, column: str) -> tuple[list[str | None], list[int]]:
-    return table[column].to_pylist(), table["row"].to_pylist()
+def _strata(table: pa.Table, sets: LabelSets) -> NDArray[np.int64]:
+    """Return the number of each row's stratum: the rarest of its labels, or none."""
+    numbers = table[LABELS].to_numpy()
+    counts = sets.counts(numbers)
+    names = [min(labels, key=lambda name: (counts[name], name), default="") for labels in sets.sets]
+    _, strata = np.unique(np.array(names, dtype=object), return_inverse=True)
+    found: NDArray[np.int64] = strata[numbers]
+    return found
 
 
-def _draw(seed: int, text: str) -> bytes:
-    return hashlib.sha256(f"{seed} {text}".encode()).digest()
+def _draw(seed: int, text: str) -> int:
+    digest = hashlib.sha256(f"{seed} {text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
 
 
-def check(splits: dict[str, list[Answers]], task: Task, where: str) -> tuple[str, ...]:
+def check(
+    rows: dict[str, int], found: dict[str, Counter[str]], task: Task, where: str
+) -> tuple[str, ...]:
     """Return the sorted labels of the train split, or say why nothing can be learnt.
 
     The out-of-scope label may lack in the train split: what it names need not be learnt.
+
+    Args:
+        rows: How many there are in each split.
+        found: How many rows of each split have each label.
+        task: Says how many labels there must be.
+        where: The source's name, for messages.
 
     Raises:
         DataError: A split is empty, there are fewer labels than the task needs, a label has one
             example only, or a label occurs outside the train split alone.
     """
-    counts = Counter(
-        label for rows in splits.values() for row in rows for label in {label_of(a) for a in row}
-    )
+    counts: Counter[str] = sum(found.values(), Counter())
     counts.pop(task.rules.out_of_scope or "", None)
     if len(counts) < task.least_labels:
         told = (
@@ -120,17 +129,17 @@ def check(splits: dict[str, list[Answers]], task: Task, where: str) -> tuple[str
             remedy="Give each label two examples or more, or join it with another.",
         )
     for name in SPLITS:
-        if not splits.get(name):
+        if not rows.get(name):
             raise DataError(
                 f"{where}: the {name} split has no rows.",
                 remedy="Give more rows, or change data.split.",
             )
-        if not any(label_of(a) != task.rules.out_of_scope for row in splits[name] for a in row):
+        if not found[name].keys() - {task.rules.out_of_scope}:
             raise DataError(
                 f"{where}: no row of the {name} split has a label: nothing could be measured.",
                 remedy="Give more labelled rows, or change data.split.",
             )
-    labels = sorted({label_of(answer) for row in splits["train"] for answer in row})
+    labels = sorted(found["train"])
     if unseen := sorted(counts.keys() - set(labels)):
         raise DataError(
             f"{where}: no training row has the labels {', '.join(unseen[:5])}.",

@@ -15,7 +15,7 @@ import numpy as np
 
 from bessemer.bundle import weights
 from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, ENCODER, HEAD
-from bessemer.core import folder
+from bessemer.core import digest, folder
 from bessemer.core.dataset import Dataset
 from bessemer.core.errors import needs
 from bessemer.core.progress import Watcher
@@ -167,14 +167,13 @@ class Pipeline:
         return result
 
     def _prepare(self, target: Path) -> str:
-        import pyarrow.parquet as pq
-
-        from bessemer.prepare.runner import prepare
+        from bessemer.prepare.runner import Inputs, prepare
 
         plan, project = self.plan, self.plan.project
-        prepared = prepare(self.task, project.data, project.prepare, project.seed, plan.files)
-        for split, table in prepared.tables.items():
-            pq.write_table(table, target / f"{split}.parquet")
+        inputs = Inputs(plan.files, digest.of_json(plan.digests), project.seed)
+        prepared = prepare(
+            self.task, project.data, project.prepare, inputs, target, self.watcher.step
+        )
         source, licence = project.data.source, project.data.licence
         if licence is None and source.startswith(PREFIX):
             licence = public_licence(source)
@@ -182,11 +181,12 @@ class Pipeline:
             digest=plan.keys["prepare"],
             source=source,
             source_digests=plan.digests,
-            columns=tuple(prepared.tables["train"].column_names),
+            columns=prepared.columns,
             labels=prepared.labels,
-            counts={split: table.num_rows for split, table in prepared.tables.items()},
+            counts=prepared.counts,
             licence=licence,
             findings=prepared.findings,
+            history=prepared.history,
         )
         _write_json(target / DATASET, record.model_dump(mode="json"))
         counts = ", ".join(f"{count} {split}" for split, count in record.counts.items())

@@ -1,0 +1,88 @@
+"""From a source's columns to the ones that everything after it reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bessemer.core.dataset import ROW
+from bessemer.core.errors import DataError, nearest
+from bessemer.core.project import Columns
+
+
+def select(
+    batches: Iterable[pa.RecordBatch], columns: Columns, extra: dict[str, str], where: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the columns `row`, `id`, `text`, `label`, those of `extra`, and all others.
+
+    Args:
+        batches: As the source gives them, one or more of one schema.
+        columns: Which column plays which role.
+        extra: Columns to be kept under another name as well, as {new name: name}.
+        where: The source's name, for messages.
+
+    Yields:
+        Batches in which `row` is the number of the row in the source, from 1. Without a column
+        for it, `id` is that number, or where several annotators label, that of the text's first
+        row.
+
+    Raises:
+        DataError: A column is missing (the message names the nearest), there are no rows, or a
+            cell holds NUL.
+    """
+    count = 0
+    first: dict[bytes, str] = {}
+    for batch in batches:
+        _check_columns(batch.schema.names, columns, extra, where)
+        if not batch.num_rows:
+            continue
+        for name in (columns.text, columns.label):
+            nul = pc.fill_null(pc.match_substring(batch[name], "\0"), False)
+            if (row := pc.index(nul, True).as_py()) >= 0:
+                raise DataError(
+                    f"{where}, row {count + row + 1}: the column {name!r} holds a NUL character.",
+                    remedy="Remove it: the row is damaged.",
+                )
+        numbers = pa.array(range(count + 1, count + batch.num_rows + 1), pa.int64())
+        if columns.id:
+            ids = batch[columns.id]
+        elif columns.annotator:
+            texts = enumerate(batch[columns.text].to_pylist(), start=count + 1)
+            told = [first.setdefault(_digest(text), str(number)) for number, text in texts]
+            ids = pa.array(told, pa.string())
+        else:
+            ids = pc.cast(numbers, pa.string())
+        yield _chosen(batch, columns, extra, numbers, ids)
+        count += batch.num_rows
+    if not count:
+        raise DataError(f"{where} has no rows.", remedy="Give a table with labelled rows.")
+
+
+def _chosen(
+    batch: pa.RecordBatch, columns: Columns, extra: dict[str, str], numbers: pa.Array, ids: pa.Array
+) -> pa.RecordBatch:
+    found = {ROW: numbers, "id": ids, "text": batch[columns.text], "label": batch[columns.label]}
+    found |= {new: batch[name] for new, name in extra.items()}
+    used = {columns.text, columns.label, columns.id, columns.annotator}
+    for name in batch.schema.names:
+        if name not in used:
+            found[name if name not in found else f"{name}_"] = batch[name]
+    return pa.record_batch(found)
+
+
+def _digest(text: str | None) -> bytes:
+    return hashlib.blake2b((text or "").encode(), digest_size=16).digest()
+
+
+def _check_columns(present: list[str], columns: Columns, extra: dict[str, str], where: str) -> None:
+    for name in (columns.text, columns.label, columns.id, *extra.values()):
+        if name is not None and name not in present:
+            close = nearest(name, present)
+            raise DataError(
+                f"{where} has no column {name!r}; it has {', '.join(present) or 'none'}.",
+                remedy=(f"Did you mean {close!r}? " if close else "")
+                + "Set data.columns, or data.delimiter if the columns run together.",
+            )
