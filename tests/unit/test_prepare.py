@@ -32,10 +32,12 @@ class Found(Prepared):
     rows: pa.Table
 
 
-def prepared(path: Path, data: dict | None = None, rules: dict | None = None) -> Found:
+def prepared(
+    path: Path, data: dict | None = None, rules: dict | None = None, **files: Path
+) -> Found:
     settings = Data.model_validate({"source": path.name, **(data or {})})
     task = TextClassification(settings.labels)
-    inputs = Inputs({"source": path}, "0" * 64, 0)
+    inputs = Inputs({"source": path, **files}, "0" * 64, 0)
     target = path.parent / "prepared"
     told = prepare(task, settings, Prepare.model_validate(rules or {}), inputs, target, print)
     found = Found(**vars(told))
@@ -253,3 +255,30 @@ def test_several_annotators_make_one_row_a_text_in_one_split(tmp_path: Path) -> 
     assert set(found.tables["train"].column_names) == {"row", "id", "text", "label"}
     with pytest.raises(DataError, match="no column 'whom'"):
         prepared(path, {"columns": {"annotator": "whom"}})
+
+
+def test_what_people_said_replaces_labels_and_adds_rows(tmp_path: Path) -> None:
+    """Also where the source has no labels at all, as before the first campaign."""
+    said = [(GOOD[0][0], "a", "ann"), (GOOD[0][0], "a", "bob"), (GOOD[1][0], "a", "ann")]
+    said += [("a text of the pool", "b", "ann"), ("a text of the pool", "b", "bob")]
+    lines = [
+        json.dumps({"text": text, "label": label, "annotator": who}) for text, label, who in said
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(lines))
+    found = prepared(written(tmp_path, GOOD), labels=tmp_path / "said.jsonl")
+    rows = {row["text"]: row["label"] for t in found.tables.values() for row in t.to_pylist()}
+    assert len(rows) == 41
+    assert rows[GOOD[0][0]] == "a", "was b"
+    assert "a text of the pool" in found.tables["train"]["text"].to_pylist()
+    told = {finding.rule: finding for finding in found.findings}
+    assert (told["labelled by people"].action, told["labelled by people"].rows) == (
+        "relabelled", (1,),
+    )  # fmt: skip
+    lines = [json.dumps({"text": t, "label": y, "annotator": "ann"}) for t, y in GOOD]
+    (tmp_path / "said.jsonl").write_text("\n".join(lines))
+    bare = written(tmp_path, [*((text, "") for text, _ in GOOD), ("nobody labelled me", "")])
+    found = prepared(bare, rules={"empty": "drop"}, labels=tmp_path / "said.jsonl")
+    assert sum(table.num_rows for table in found.tables.values()) == 40
+    assert [(v.rule, v.changed) for v in found.history[1:]] == [
+        ("labelled by people", 40), ("empty label", 1),
+    ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -17,8 +16,7 @@ from rapidfuzz.distance import OSA, Indel
 from bessemer.core.progress import Progress, Step
 from bessemer.prepare import minhash
 from bessemer.prepare.minhash import Places
-from bessemer.prepare.rows import cells
-from bessemer.tasks.token_classification import IDEOGRAPHS
+from bessemer.prepare.words import frequencies, words
 
 #: Share of two texts' information that must be in both.
 ALIKE = 0.84
@@ -29,8 +27,6 @@ COMMON = 0.78
 LONG, LONG_ALIKE = 4000, 0.75
 #: How many of the most probable partners of a text are looked at.
 RANKS = 4
-#: Texts from which the frequency of words is learnt.
-SAMPLED = 50_000
 #: Least and greatest information of a word, in nats.
 LEAST, MOST = 0.5, 6.5
 #: Share of a word's information that is lost when it stands elsewhere, or is mistyped.
@@ -43,7 +39,6 @@ SHORT, RARE = 4, 2
 TOGETHER = 1 << 15
 
 _NO_DIGIT = re.compile(r"\D+")
-_WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+")
 
 
 @dataclass(frozen=True)
@@ -116,12 +111,8 @@ class Comparison:
 
     def __init__(self, texts: pa.ChunkedArray) -> None:
         self._texts = texts
-        step = max(1, len(texts) // SAMPLED)
-        sample = texts.take(pa.array(np.arange(0, len(texts), step)))
-        counts = (set(words(text)) for (text,) in cells(pa.table({"text": sample}), "text"))
-        self._counts = Counter(word for some in counts for word in some)
+        self._counts, self._size = frequencies(texts)
         self._weights: dict[str, float] = {}
-        self._size = len(sample)
 
     def alike(
         self, firsts: Places, seconds: Places, likeness: NDArray[np.float32]
@@ -182,8 +173,3 @@ class Comparison:
             rarity = log((self._size + 1) / (self._counts[word] + 1)) + LEAST
             found = self._weights[word] = min(rarity, MOST)
         return found
-
-
-def words(text: str) -> list[str]:
-    """Return a text's words in lower case; an ideograph is a word."""
-    return _WORD.findall(text.lower())

@@ -10,17 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bessemer.prepare.ledger import Ledger, Named
-from bessemer.prepare.rows import placed
+from bessemer.prepare.minhash import Places
+from bessemer.prepare.rows import cells, placed
 from bessemer.prepare.whole import Whole
+from bessemer.prepare.words import frequencies, words
 
 #: A length is unlike the others when its logarithm lies so many interquartile ranges outside the
 #: middle half (Tukey's far out), and is so many times longer or shorter than it at least.
 FAR, TIMES = 3.0, 3.0
-#: Texts whose language is looked at: a fifth of a millisecond each.
-LOOKED_AT = 5000
-#: Letters from which on a guess of the language is trusted, and the share of texts that a
-#: language has at least to be one of the data set's own.
-LETTERS, OWN = 40, 0.02
+#: A text's language is guessed when it has so many characters and less than this share of its
+#: words is known from another text.
+LETTERS, KNOWN = 20, 0.5
+#: Texts by which the data set's own languages are found, and the least share of one.
+SAMPLED, OWN = 300, 0.05
 #: A label is rare below this share of the mean number of rows a label.
 RARE = 0.1
 #: What a detail lists.
@@ -80,23 +82,40 @@ def _scripts(texts: pa.ChunkedArray, named: Named, ledger: Ledger) -> None:
 
 
 def _languages(texts: pa.ChunkedArray, named: Named, ledger: Ledger) -> None:
+    """Report texts in a language that few others are in.
+
+    The language is guessed only of texts whose words hardly another has: it takes a while.
+    """
+    counts, _ = frequencies(texts)
+    strange = [
+        n
+        for n, (text,) in enumerate(cells(pa.table({"text": texts}), "text"))
+        if _odd(text, counts)
+    ]
+    if not strange:
+        return
     import py3langid
 
-    draw = np.random.default_rng(0)
-    long = np.flatnonzero(pc.utf8_length(texts).to_numpy() >= LETTERS)
-    looked = np.sort(draw.permutation(long)[:LOOKED_AT])
-    spoken = [
-        py3langid.classify(_plain(text))[0] for text in texts.take(pa.array(looked)).to_pylist()
-    ]
-    counts = Counter(spoken)
-    own = {name for name, count in counts.items() if count >= OWN * len(looked)}
-    odd = np.array([n for n, name in enumerate(spoken) if name not in own], dtype=np.int64)
-    said = Counter({name: count for name, count in counts.items() if name not in own})
-    detail = (
-        f"{_listed(said)}; the others: {', '.join(sorted(own))};"
-        f" guessed of {len(looked):,} texts of {LETTERS} characters or more"
-    )
-    ledger.found("language unlike the others", "kept", named.at(looked[odd]), detail=detail)
+    def spoken(places: Places) -> list[str]:
+        some = texts.take(pa.array(places)).to_pylist()
+        return [py3langid.classify(_plain(text))[0] for text in some]
+
+    sample = np.sort(np.random.default_rng(0).permutation(len(texts))[:SAMPLED])
+    usual = Counter(spoken(sample))
+    own = {name for name, count in usual.items() if count >= OWN * len(sample)}
+    places = np.array(strange, dtype=np.int64)
+    said = spoken(places)
+    odd = np.array([name not in own for name in said])
+    detail = f"{_listed(Counter(name for name in said if name not in own))}; the others:"
+    detail = f"{detail} {', '.join(sorted(own))}"
+    ledger.found("language unlike the others", "kept", named.at(places[odd]), detail=detail)
+
+
+def _odd(text: str, counts: Counter[str]) -> bool:
+    """Return whether hardly another text has the words of this one."""
+    found = words(text)
+    known = sum(counts[word] > 1 for word in found)
+    return len(text) >= LETTERS and known < KNOWN * len(found)
 
 
 def _plain(text: str) -> str:

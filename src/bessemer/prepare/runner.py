@@ -14,6 +14,7 @@ from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, duplicates, outliers, splits
 from bessemer.prepare.annotators import ANNOTATOR
+from bessemer.prepare.corrections import COLUMNS, LABELLED, Corrections
 from bessemer.prepare.desk import Desk, LabelSets
 from bessemer.prepare.leakage import compare
 from bessemer.prepare.ledger import Ledger
@@ -31,7 +32,8 @@ FINDINGS = "findings.parquet"
 class Inputs:
     """What rows are made from."""
 
-    #: `source`, and `test` or `validation` where these are files of their own.
+    #: `source`, `test` or `validation` where these are files of their own, and `labels` where
+    #: people have labelled.
     files: dict[str, Path]
     #: Digest of what is in them.
     digest: str
@@ -88,12 +90,11 @@ def prepare(
     tables = {role: _read(path, role, data, shop) for role, path in inputs.files.items()}
     ledger = Ledger(inputs.digest, sum(table.num_rows for table in tables.values()))
     sets = LabelSets()
-    for role, path in inputs.files.items():
-        desk = Desk(task, rules, ledger, shop, role, path.name, sets)
-        table = checks.mend(tables[role], desk)
-        if rules.duplicates == "drop":
-            table = duplicates.without_exact(table, desk)
-        tables[role] = table
+    desks = {
+        role: Desk(task, rules, ledger, shop, role, path.name, sets)
+        for role, path in inputs.files.items()
+    }
+    tables = _mended(tables, desks)
     numbers = _split(data, inputs.seed, tables, sets)
     whole = Whole(tables, numbers, sets)
     name = inputs.files["source"].name
@@ -106,13 +107,35 @@ def prepare(
     return Prepared(columns, labels, whole.counts(), tuple(ledger.findings), tuple(ledger.history))
 
 
+def _mended(tables: dict[str, pa.Table], desks: dict[str, Desk]) -> dict[str, pa.Table]:
+    """Return the sources' rows after the checks of each, with what people said of them."""
+    said = None
+    if LABELLED in tables:
+        read = tables.pop(LABELLED)
+        if not desks[LABELLED].task.answers_once:
+            # Sets and spans cannot be voted on: what was said last counts.
+            read = read.drop_columns([ANNOTATOR])
+        said = Corrections(read, checks.mend(read, desks[LABELLED]))
+    for role, read in tables.items():
+        desk = desks[role]
+        table = checks.mend(read if said is None else said.put(read, desk), desk)
+        if desk.rules.duplicates == "drop":
+            table = duplicates.without_exact(table, desk)
+        tables[role] = table
+    if said is not None and (rest := said.rest(desks[LABELLED])).num_rows:
+        tables[LABELLED] = rest
+    return tables
+
+
 def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
     roles = {
         splits.GROUP: data.split.group,
         splits.SPLIT: data.split.column,
         ANNOTATOR: data.columns.annotator,
     }
-    extra = {new: name for new, name in roles.items() if name and role == "source"}
+    if role == LABELLED:
+        data, roles = data.model_copy(update={"columns": COLUMNS}), {ANNOTATOR: "annotator"}
+    extra = {new: name for new, name in roles.items() if name and role in ("source", LABELLED)}
     batches = source_for(path)[1]().read(path, data).to_batches(max_chunksize=BATCH)
     return shop.keep(select(batches, data.columns, extra, path.name))
 

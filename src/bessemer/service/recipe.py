@@ -21,7 +21,7 @@ from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
-STAGES = {"prepare": 2, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+STAGES = {"prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
 
 
 @dataclass(frozen=True)
