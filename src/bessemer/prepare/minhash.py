@@ -28,6 +28,9 @@ PROBABLE = 0.5
 #: Of one bit of each hash, as many may differ before a pair is looked at closer. At the index
 #: `PROBABLE` a quarter do, so that fewer than one in fifty pairs is lost.
 MOST_BITS = 24
+#: Where there are more pairs than this for each text, the least probable are forgotten: texts of
+#: one pattern would be paired with one another by the million.
+MOST_PARTNERS = 8
 #: Texts that are hashed at once so that all of it stays in a core's cache.
 TOGETHER = 512
 
@@ -116,14 +119,35 @@ def pairs(found: Signatures, tell: Callable[[int], None]) -> Pairs:
         tell: Is told how many trees are done.
     """
     bits = np.packbits((found & 1).astype(np.uint8), axis=1).view(np.uint64)[:, 0]
-    keys: list[NDArray[np.uint64]] = []
+    both = np.zeros(0, dtype=np.uint64)
     for tree in range(HASHES // DEPTH):
-        keys += _neighbours(found, bits, tree)
+        both = np.unique(np.concatenate([both, *_neighbours(found, bits, tree)]))
+        if len(both) > MOST_PARTNERS * len(found):
+            both = _best(found, both)
         tell(tree + 1)
-    both = np.unique(np.concatenate(keys)) if keys else np.zeros(0, dtype=np.uint64)
-    firsts = (both >> np.uint64(32)).astype(np.int64)
-    seconds = (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    firsts, seconds = _places(both)
     return Pairs(firsts, seconds, _likeness(found, firsts, seconds))
+
+
+def _places(both: NDArray[np.uint64]) -> tuple[Places, Places]:
+    """Return the two places of pairs that are written as one number."""
+    firsts, seconds = both >> np.uint64(32), both & np.uint64(0xFFFFFFFF)
+    return firsts.astype(np.int64), seconds.astype(np.int64)
+
+
+def _best(found: Signatures, both: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the pairs in which each second text has one of its most probable partners."""
+    firsts, seconds = _places(both)
+    order = np.lexsort((-_likeness(found, firsts, seconds), seconds))
+    kept: NDArray[np.uint64] = np.sort(both[order[ranks(seconds[order]) < MOST_PARTNERS // 2]])
+    return kept
+
+
+def ranks(groups: Places) -> Places:
+    """Return each place's rank within its group, of groups that lie together."""
+    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else groups
+    lengths = np.diff(np.r_[starts, len(groups)])
+    return np.arange(len(groups)) - np.repeat(starts, lengths)
 
 
 def _neighbours(

@@ -79,7 +79,7 @@ def find(texts: pa.ChunkedArray, splits: NDArray[np.int8], progress: Progress) -
     comparison = Comparison(texts)
     groups = rows * 2 + across
     order = np.lexsort((-probable.likeness, groups))
-    ranks = _ranks(groups[order])
+    ranks = minhash.ranks(groups[order])
     settled = np.zeros(2 * len(texts), dtype=bool)
     alike = np.zeros(len(rows), dtype=bool)
     for rank in range(RANKS):
@@ -93,13 +93,6 @@ def find(texts: pa.ChunkedArray, splits: NDArray[np.int8], progress: Progress) -
     found = np.flatnonzero(alike)
     found = found[np.argsort(rows[found], kind="stable")]
     return Near(rows[found], others[found], across[found])
-
-
-def _ranks(groups: Places) -> Places:
-    """Return each place's rank within its group, of groups that lie together."""
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else groups
-    lengths = np.diff(np.r_[starts, len(groups)])
-    return np.arange(len(groups)) - np.repeat(starts, lengths)
 
 
 class Comparison:
@@ -131,7 +124,7 @@ class Comparison:
         )
         found: NDArray[np.bool_] = ~short & (likeness >= LONG_ALIKE)
         for n in at[np.asarray(common) > 0]:
-            found[n] = self.shared(words(one[n]), words(other[n])) >= ALIKE
+            found[n] = one[n] == other[n] or self.shared(words(one[n]), words(other[n])) >= ALIKE
         return found
 
     def shared(self, one: Sequence[str], other: Sequence[str]) -> float:
