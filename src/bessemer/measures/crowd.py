@@ -98,6 +98,25 @@ def alpha(votes: Votes) -> float | None:
     return float(1 - (total - 1) * (total - alike) / chance)
 
 
+def kappa(votes: Votes, first: int, second: int) -> tuple[int, float | None]:
+    """Return on how many items two annotators both voted, and Cohen's kappa of these votes.
+
+    1 where they always agree, 0 as often as by chance (Cohen 1960). None where it says nothing:
+    no item has both, or both call all by one label.
+    """
+    one, other = (votes.annotators == annotator for annotator in (first, second))
+    _, mine, theirs = np.intersect1d(
+        votes.items[one], votes.items[other], assume_unique=True, return_indices=True
+    )
+    called, calls = votes.labels[one][mine], votes.labels[other][theirs]
+    both, labels = len(mine), votes.sizes[2]
+    shares = [np.bincount(some, minlength=labels) for some in (called, calls)]
+    chance = int(shares[0] @ shares[1])
+    if both**2 == chance:
+        return both, None
+    return both, float((both * int((called == calls).sum()) - chance) / (both**2 - chance))
+
+
 def majority(votes: Votes) -> NDArray[np.int64]:
     """Return the label with most votes of each item; of equal ones that which is more frequent."""
     counts = votes.counts()
