@@ -114,6 +114,13 @@ class Labelled(NewItem):
     votes: tuple[Vote, ...] = ()
 
 
+class Imported(Record):
+    """What was new in a file that was imported."""
+
+    items: int
+    votes: int
+
+
 class Disagreement(Record):
     """An item that annotators called differently."""
 

@@ -30,7 +30,7 @@ STILL = 1e-4
 
 
 @dataclass(frozen=True)
-class _Given:
+class Given:
     """The votes of a campaign as columns: a hundred thousand records would take seconds."""
 
     #: Number of each vote's item, int64 of shape [votes]; so are the next two.
@@ -44,7 +44,7 @@ class _Given:
     cells: list[str]
 
     @classmethod
-    def read(cls, connection: Connection, campaign: str) -> _Given:
+    def read(cls, connection: Connection, campaign: str) -> Given:
         """Return the votes that count."""
         table = tables.answers
         query = sa.select(
@@ -83,7 +83,7 @@ def counted(connection: Connection, campaign: Campaign) -> Progress:
     total = connection.execute(
         sa.select(spent.c.size, spent.c.seconds).where(spent.c.id == campaign.id)
     ).one()
-    given = _Given.read(connection, campaign.id)
+    given = Given.read(connection, campaign.id)
     asked = ~np.isin(given.items, list(gold))
     called = asked & (given.labels >= 0) & ~given.final
     votes, once = given.votes(called), Rules(campaign).task.answers_once
@@ -134,7 +134,7 @@ def disagreements(connection: Connection, campaign: Campaign) -> list[Disagreeme
     return [Disagreement(item=item, said=tuple(said[item.number])) for item in items]
 
 
-def _accuracy(given: _Given, called: NDArray[np.bool_]) -> dict[int, float]:
+def _accuracy(given: Given, called: NDArray[np.bool_]) -> dict[int, float]:
     """Return how often each annotator is probably right, where items have several labels."""
     items, times = np.unique(given.items[called], return_counts=True)
     several = times > 1
@@ -147,7 +147,7 @@ def _accuracy(given: _Given, called: NDArray[np.bool_]) -> dict[int, float]:
 
 
 def _annotators(
-    given: _Given, gold: dict[int, str], accuracy: dict[int, float]
+    given: Given, gold: dict[int, str], accuracy: dict[int, float]
 ) -> tuple[Annotator, ...]:
     """Return what each annotator did, who did most first."""
     result = []
@@ -186,7 +186,7 @@ def _pairs(votes: Votes, names: Sequence[str]) -> tuple[Pair, ...]:
     return tuple(result)
 
 
-def _labels(given: _Given, asked: NDArray[np.bool_], *, once: bool) -> dict[str, int]:
+def _labels(given: Given, asked: NDArray[np.bool_], *, once: bool) -> dict[str, int]:
     """Return on how many items each label was said; on settled ones the final one counts."""
     settled = np.isin(given.items, given.items[given.final])
     counts = asked & (given.labels >= 0) & (given.final | ~settled)

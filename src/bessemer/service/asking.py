@@ -6,6 +6,7 @@ place at an item, in whatever process they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -146,7 +147,7 @@ def say(home: Home, connection: Connection, campaign: Campaign, number: int, vot
     _check_open(campaign)
     _end_leases(connection, campaign.id, home.clock())
     item = find(connection, campaign.id, number)
-    vote = checked(Rules(campaign), item, vote)
+    vote = checked(Rules(campaign), item.text, vote)
     for before in votes(connection, campaign.id, tables.answers.c.item == number):
         if before.annotator != vote.annotator or before.final:
             continue
@@ -157,7 +158,7 @@ def say(home: Home, connection: Connection, campaign: Campaign, number: int, vot
             remedy="Undo that answer first.",
         )
     _check_place(connection, campaign, item, vote.annotator)
-    kept = keep(connection, campaign, item, _guided(connection, campaign, vote))
+    kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
     if kept.label is None:
         _return(connection, campaign.id, item.number)
     leases = tables.leases
@@ -216,11 +217,11 @@ def settle(home: Home, connection: Connection, campaign: Campaign, number: int, 
     item = find(connection, campaign.id, number)
     if item.gold is not None:
         raise ConflictError(f"The answer to item {item.number} of {campaign.id} is known.")
-    vote = checked(Rules(campaign), item, vote)
+    vote = checked(Rules(campaign), item.text, vote)
     for before in votes(connection, campaign.id, tables.answers.c.item == number):
         if before.final:
             _withdraw(home, connection, campaign, before)
-    kept = keep(connection, campaign, item, _guided(connection, campaign, vote))
+    kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
     detail = {"item": item.number, "label": kept.label}
     home.event(connection, "item settled", campaign.id, **detail)
     return kept
@@ -232,7 +233,7 @@ def _guided(connection: Connection, campaign: Campaign, vote: Vote) -> Vote:
     return vote.model_copy(update={"guideline": now.version if now else 0})
 
 
-def keep(connection: Connection, campaign: Campaign, item: Item, vote: Vote) -> Said:
+def _keep(connection: Connection, campaign: Campaign, item: Item, vote: Vote) -> Said:
     """Write an answer and count it."""
     insert = sa.insert(tables.answers).values(**dict(vote), campaign=campaign.id, item=item.number)
     key = connection.execute(insert).inserted_primary_key
@@ -259,27 +260,82 @@ def _count(connection: Connection, campaign: Campaign, said: Said, times: int) -
         said: What was added or withdrawn.
         times: 1 or -1. Time that was spent on a withdrawn answer stays spent.
     """
-    items, answers, campaigns = tables.items, tables.answers, tables.campaigns
+    items, answers = tables.items, tables.answers
     this = sa.and_(items.c.campaign == campaign.id, items.c.number == said.item)
     gold = connection.execute(sa.select(items.c.gold).where(this)).scalar()
-    if gold is None:
-        finals = connection.execute(
-            sa.select(answers.c.final).where(
-                answers.c.campaign == campaign.id,
-                answers.c.item == said.item,
-                answers.c.label.is_not(None),
-                answers.c.withdrawn_at.is_(None),
-            )
-        ).scalars()
-        given = finals.all()
-        missing = 0 if any(given) else max(0, campaign.overlap - len(given))
-        connection.execute(sa.update(items).where(this).values(missing=missing))
-    counts = gold is None and said.label is not None and not said.final
-    connection.execute(
-        sa.update(campaigns)
-        .where(campaigns.c.id == campaign.id)
-        .values(
-            labels=campaigns.c.labels + (times if counts else 0),
-            seconds=campaigns.c.seconds + (said.seconds if times > 0 else 0.0),
+    given = connection.execute(
+        sa.select(answers.c.final).where(
+            answers.c.campaign == campaign.id,
+            answers.c.item == said.item,
+            answers.c.label.is_not(None),
+            answers.c.withdrawn_at.is_(None),
         )
+    ).scalars()
+    missing = _missing(campaign, gold, given.all())
+    connection.execute(sa.update(items).where(this).values(missing=missing))
+    counts = gold is None and said.label is not None and not said.final
+    _spend(connection, campaign, times * counts, said.seconds if times > 0 else 0.0)
+
+
+def _missing(campaign: Campaign, gold: str | None, given: Sequence[bool]) -> int:
+    """Return how many labels an item still needs.
+
+    Args:
+        campaign: The item's.
+        gold: The item's known answer, or None.
+        given: Of each label that it has, whether it settles the item.
+    """
+    if gold is not None:
+        return 1
+    return 0 if any(given) else max(0, campaign.overlap - len(given))
+
+
+def _spend(connection: Connection, campaign: Campaign, labels: int, seconds: float) -> None:
+    table = tables.campaigns
+    values = {"labels": table.c.labels + labels, "seconds": table.c.seconds + seconds}
+    connection.execute(sa.update(table).where(table.c.id == campaign.id).values(**values))
+
+
+def keep_all(connection: Connection, campaign: Campaign, new: Sequence[tuple[Item, Vote]]) -> int:
+    """Write many votes, and return how many were new.
+
+    Those of annotators who have voted on an item already are left out, and final ones on items
+    that are settled.
+    """
+    answers, items = tables.answers, tables.items
+    there: dict[int, list[Vote]] = {item.number: [] for item, _ in new}
+    for said in votes(connection, campaign.id, answers.c.item.in_(list(there))):
+        there[said.item].append(said)
+    now = guideline(connection, campaign.id)
+    newest_version = now.version if now else 0
+    kept = []
+    for item, vote in new:
+        before = there[item.number]
+        if any(one.final if vote.final else _same(one, vote) for one in before):
+            continue
+        before.append(vote)
+        version = vote.guideline if vote.guideline <= newest_version else 0
+        place = {"campaign": campaign.id, "item": item.number, "guideline": version}
+        kept.append({**dict(vote), **place})
+    if not kept:
+        return 0
+    connection.execute(sa.insert(answers), kept)
+    gold = {item.number: item.gold for item, _ in new}
+    counts = [one for one in kept if gold[one["item"]] is None and one["label"] is not None]
+    change = (
+        sa.update(items)
+        .where(items.c.campaign == campaign.id, items.c.number == sa.bindparam("place"))
+        .values(missing=sa.bindparam("still"))
     )
+    values = []
+    for number, some in there.items():
+        labels = [one.final for one in some if one.label is not None]
+        values.append({"place": number, "still": _missing(campaign, gold[number], labels)})
+    connection.execute(change, values)
+    spent = sum(not one["final"] for one in counts)
+    _spend(connection, campaign, spent, sum(one["seconds"] for one in kept))
+    return len(kept)
+
+
+def _same(one: Vote, other: Vote) -> bool:
+    return one.annotator == other.annotator and not one.final

@@ -10,8 +10,12 @@ from sqlalchemy.engine import Connection
 
 from bessemer.core.errors import UnknownNameError
 from bessemer.core.labelling import Campaign, Guideline, Item, NewCampaign, NewItem, Said
+from bessemer.service.home import Home
 from bessemer.store import tables
 from bessemer.store.database import utc
+
+#: Items that are read or written in one transaction, for which others wait.
+AT_ONCE = 5_000
 
 
 def campaigns(connection: Connection, project: str | None = None) -> list[Campaign]:
@@ -129,7 +133,7 @@ def said(row: sa.RowMapping) -> Said:
     return Said(**{name: row[name] for name in names}, at=utc(row["at"]))
 
 
-def add(connection: Connection, campaign: Campaign, new: Sequence[NewItem]) -> int:
+def _add(connection: Connection, campaign: Campaign, new: Sequence[NewItem]) -> int:
     """Append the items whose key is new, and return how many they were."""
     table, counts = tables.items, tables.campaigns
     first = {item.key: item for item in reversed(new)}
@@ -154,3 +158,15 @@ def add(connection: Connection, campaign: Campaign, new: Sequence[NewItem]) -> i
         connection.execute(sa.insert(table), values)
         connection.execute(sa.update(counts).where(this).values(size=last + len(values)))
     return len(values)
+
+
+def add_all(home: Home, campaign: Campaign, items: Sequence[NewItem]) -> int:
+    """Append the items whose key is new, some thousands in a transaction; return how many."""
+    new = 0
+    for start in range(0, len(items), AT_ONCE):
+        with home.database.begin() as connection:
+            added = _add(connection, campaign, items[start : start + AT_ONCE])
+            if added:
+                home.event(connection, "items added", campaign.id, count=added)
+            new += added
+    return new

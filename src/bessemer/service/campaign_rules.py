@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bessemer.core.errors import DataError, RequestError, UnknownNameError
-from bessemer.core.labelling import Item, NewCampaign, NewItem, Vote
+from bessemer.core.labelling import NewCampaign, NewItem, Vote
 from bessemer.core.project import Labels
 from bessemer.tasks.base import TASKS, label_of
 
@@ -66,11 +66,11 @@ class Rules:
             raise UnknownNameError("label", label, self._known, where="In this campaign ")
 
 
-def checked(rules: Rules, item: Item, vote: Vote) -> Vote:
-    """Return a vote as it is kept.
+def checked(rules: Rules, text: str, vote: Vote) -> Vote:
+    """Return a vote on a text as it is kept.
 
     Raises:
-        UserError: It is none that can be given to the item.
+        UserError: It is none that can be given.
     """
     check_name("annotator", vote.annotator)
     reason = vote.skipped.strip()
@@ -82,7 +82,7 @@ def checked(rules: Rules, item: Item, vote: Vote) -> Vote:
         check_name("reason", reason)
     if not (math.isfinite(vote.seconds) and vote.seconds >= 0):
         raise RequestError(f"{vote.seconds} seconds is no length of time.")
-    label = None if vote.label is None else rules.label(item.text, vote.label)
+    label = None if vote.label is None else rules.label(text, vote.label)
     return vote.model_copy(update={"label": label, "skipped": reason})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,6 +16,7 @@ from bessemer.core.labelling import (
     Campaign,
     Disagreement,
     Guideline,
+    Imported,
     Item,
     NewCampaign,
     NewItem,
@@ -22,14 +24,11 @@ from bessemer.core.labelling import (
     Said,
     Vote,
 )
-from bessemer.service import agreement, asking
+from bessemer.service import agreement, asking, campaign_files, labelled
 from bessemer.service import campaign_rows as rows
 from bessemer.service.campaign_rules import MOST_TEXT, Rules, check_campaign, check_items
 from bessemer.service.home import Home
 from bessemer.store import tables
-
-#: Items that are written in one transaction, for which others wait.
-AT_ONCE = 5_000
 
 
 class Campaigns:
@@ -83,7 +82,7 @@ class Campaigns:
             home.event(connection, "campaign begun", made.id, task=made.task)
             if guideline:
                 self._guide(connection, made, guideline)
-        self._add(made, checked)
+        rows.add_all(home, made, checked)
         return made
 
     def add(self, campaign: str, items: Sequence[NewItem]) -> int:
@@ -101,7 +100,7 @@ class Campaigns:
         """
         with self._within(campaign) as (_, found):
             rules = Rules(found)
-        return self._add(found, check_items(rules, items))
+        return rows.add_all(self._home, found, check_items(rules, items))
 
     def close(self, campaign: str) -> Campaign:
         """Let nobody be asked any more; a closed campaign stays as it is.
@@ -235,6 +234,75 @@ class Campaigns:
         with self._within(campaign) as (connection, found):
             return rows.votes(connection, found.id)
 
+    def export(
+        self, campaign: str, path: str | Path, form: str | None = None, joined: bool = False
+    ) -> Path:
+        """Write all items and votes to a file, which is whole or absent.
+
+        Args:
+            campaign: The campaign.
+            path: The file; an existing one is replaced.
+            form: `csv`, `jsonl`, `label-studio`, `conll`, or an ending of files, as `.csv`; by
+                default the file's own.
+            joined: One row an item, with what its votes make probable, instead of one a vote.
+
+        Raises:
+            UnknownNameError: There is no such campaign or form.
+            RequestError: The form cannot hold the task's answers.
+            StorageError: The disk is full or refuses.
+        """
+        with self._within(campaign) as (_, found):
+            pass
+        return campaign_files.export(self._home, found, Path(path), form, joined=joined)
+
+    def import_(
+        self,
+        campaign: str,
+        path: str | Path,
+        form: str | None = None,
+        annotator: str = "import",
+    ) -> Imported:
+        """Read items and votes from a file into a campaign.
+
+        Items of keys that the campaign has are taken for these; votes of annotators who have
+        voted on an item are left out, so that a file may be imported twice. All of the file is
+        checked before anything is written.
+
+        Args:
+            campaign: The campaign.
+            path: The file.
+            form: As in `export`.
+            annotator: Whose the votes are for which the file names nobody.
+
+        Raises:
+            UnknownNameError: There is no such campaign or form.
+            DataError: The file is not of that form, or holds what the campaign cannot have.
+            TooLargeError: The file is too large.
+        """
+        with self._within(campaign) as (_, found):
+            pass
+        return campaign_files.bring(self._home, found, Path(path), form, annotator)
+
+    def labelled(self, project: str) -> Iterator[dict[str, Any]]:
+        """Yield what all campaigns of a project found, one row a label.
+
+        Of a settled item that is its final answer alone; items whose answer was known and skipped
+        ones are left out.
+
+        Yields:
+            `key`, `text`, `label` (as in a label column), `annotator`, `at`, `guideline`,
+            `campaign`.
+        """
+        return labelled.labelled(self._home, project)
+
+    def snapshot(self, project: str, folder: str | Path) -> Path | None:
+        """Write these rows as JSON lines, sorted, to a file that is named by its SHA-256.
+
+        Returns:
+            The file, or None where nothing is labelled.
+        """
+        return labelled.snapshot(self._home, project, Path(folder))
+
     @contextlib.contextmanager
     def _within(self, campaign: str) -> Iterator[tuple[Connection, Campaign]]:
         """Yield a transaction, and the campaign of a name as it is inside."""
@@ -264,13 +332,3 @@ class Campaigns:
         connection.execute(sa.insert(tables.guidelines).values(**dict(made), campaign=campaign.id))
         self._home.event(connection, "guideline written", campaign.id, version=made.version)
         return made
-
-    def _add(self, campaign: Campaign, items: Sequence[NewItem]) -> int:
-        new = 0
-        for start in range(0, len(items), AT_ONCE):
-            with self._home.database.begin() as connection:
-                added = rows.add(connection, campaign, items[start : start + AT_ONCE])
-                if added:
-                    self._home.event(connection, "items added", campaign.id, count=added)
-                new += added
-        return new
