@@ -73,21 +73,16 @@ def _draw(found: Progress) -> None:
         f"[green]{'━' * filled}[/][dim]{'━' * (BAR - filled)}[/] {found.done:,} of"
         f" {found.items:,} items ({share:.0%}), {campaign.overlap} labels each"
     )
-    spent = f"{found.answers:,}" + (
-        f" of {campaign.budget_labels:,}" * bool(campaign.budget_labels)
-    )
-    minutes = f"{found.minutes:.1f}" + (
-        f" of {campaign.budget_minutes:g}" * bool(campaign.budget_minutes)
-    )
+    labels = _of(f"{found.answers:,}", campaign.budget_labels)
+    minutes = _of(f"{found.minutes:.1f}", campaign.budget_minutes)
     out.print(
-        f"{spent} labels in {minutes} minutes · {found.skipped:,} skipped"
+        f"{labels} labels in {minutes} minutes · {found.skipped:,} skipped"
         f" · {found.disputed:,} disputed · {found.gold:,} with a known answer"
     )
     if found.guideline:
         out.print(f"guideline {found.guideline.version}: {escape(found.guideline.text[:200])}")
-    out.print(
-        "\n[bold]Agreement[/] Krippendorff's alpha " + _number(found.alpha, "no item has two")
-    )
+    alpha = _number(found.alpha, "says nothing yet")
+    out.print(f"\n[bold]Agreement[/] Krippendorff's alpha {alpha}")
     rows = [(p.first, p.second, f"{p.both:,}", _number(p.kappa)) for p in found.pairs]
     if rows:
         draw.table(("annotator", "and", "both labelled", "Cohen's kappa"), rows, "")

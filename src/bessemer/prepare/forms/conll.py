@@ -115,6 +115,7 @@ def _item(
     vote = Vote(
         annotator=names.get("annotator", ""),
         label=json.dumps(spans, ensure_ascii=False),
+        final="final" in names,
         at=file.at,
     )
     key = names.get("key") or digest.of_bytes(text.encode("utf-8", "replace"))[:16]
