@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.server import Server
 
+from bessemer.cli.main import run
+from bessemer.client import Client
 from bessemer.core.errors import ConflictError, DataError, RequestError, UnknownNameError
-from bessemer.core.labelling import NewCampaign, NewItem, Suggestion
+from bessemer.core.labelling import Imported, NewCampaign, NewItem, Suggestion
 from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import open_home
 from bessemer.store import tables
@@ -321,4 +325,82 @@ def test_an_acknowledged_answer_survives_a_kill(tmp_path: Path) -> None:
         assert told <= kept
         assert len(kept - told) <= round_
     assert campaigns.next(name, "ann").number == len(kept) + 1
+    campaigns._home.database.close()
+
+
+def test_every_door_leads_to_them(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = server.platform.campaigns
+    name = begin(here, texts(4), overlap=2, budget_labels=100)
+    label_all(here, name, "ann")
+    label_all(here, name, "bob <b>", "other")
+    here.settle(name, 1, "eve", "other")
+    there = Client(server.url, server.owner).campaigns
+    assert there.list() == there.list("support") == here.list()
+    assert there.show(name) == here.show("support")
+    assert there.guide(name, "Money back.").version == 1
+    assert there.close(name).state == "closed"
+    assert there.open(name).state == "open"
+    for form in ("items.json", "items.csv"):
+        there.export(name, tmp_path / form)
+        here.export(name, tmp_path / f"here-{form}")
+        assert (tmp_path / form).read_bytes() == (tmp_path / f"here-{form}").read_bytes()
+    second = begin(here, [])
+    assert there.import_(second, tmp_path / "items.csv") == Imported(items=4, votes=9)
+    (tmp_path / "odd.csv").write_text("a,b")
+    with pytest.raises(DataError, match="columns are"):
+        there.import_(second, tmp_path / "odd.csv")
+    with pytest.raises(UnknownNameError, match="campaign"):
+        there.show("nothing")
+    answered = server.http.get("/api/v1/campaigns")
+    assert answered.status_code == 403, "callers label nothing"
+
+    at = ("--home", str(here._home.root))
+    assert run(["campaigns", "show", name, *at]) == 0
+    shown = capsys.readouterr().out
+    for part in ("support@1 open", "4 of 4 items (100%)", "8 of 100 labels", "3 disputed",
+                 "alpha -0.750", "bob <b>", "Money back."):  # fmt: skip
+        assert part in shown
+    assert run(["campaigns", "show", second, "--json", *at]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == 8
+    (tmp_path / "guide.txt").write_text("Nothing else.")
+    for command in (
+        ("list",), ("close", name), ("open", name), ("guide", name, str(tmp_path / "guide.txt")),
+        ("export", name, str(tmp_path / "x.jsonl"), "--joined"),
+        ("import", second, str(tmp_path / "items.json")),
+    ):  # fmt: skip
+        assert run(["campaigns", *command, *at]) == 0
+        assert run(["campaigns", *command, "--json", *at]) == 0
+    out = capsys.readouterr().out
+    assert "support@2" in out
+    assert "guideline 2 is shown" in out
+    assert '"votes": 0' in out
+    rows = (tmp_path / "x.jsonl").read_text().splitlines()
+    assert json.loads(rows[0]) == {"key": "k1", "text": "text 1", "label": "other"}
+
+
+def test_many_are_asked_and_judged_at_once(tmp_path: Path) -> None:
+    """Seconds of this process, so that others on the machine do not count."""
+    campaigns = Campaigns(open_home(tmp_path))
+    name = begin(campaigns, texts(20_000), overlap=2)
+    path = tmp_path / "x.jsonl"
+    with path.open("w") as file:
+        for item in range(1, 10_001):
+            for annotator in ("ann", "bob"):
+                label = LABELS[(item % 2) if item % 10 or annotator == "ann" else 2]
+                row = {"key": f"k{item}", "text": f"text {item}", "label": label}
+                file.write(json.dumps(row | {"annotator": annotator}) + "\n")
+    assert campaigns.import_(name, path).votes == 20_000
+    began = time.process_time()
+    shown = campaigns.show(name)
+    assert time.process_time() - began < 1
+    assert (shown.answers, shown.done, shown.disputed) == (20_000, 10_000, 1_000)
+    assert shown.pairs[0].kappa == pytest.approx(0.9 / 1.1, abs=0.05)
+    assert campaigns.next(name, "ann").number == 10_001
+    began = time.process_time()
+    for _ in range(20):
+        item = campaigns.next(name, "ann")
+        campaigns.say(name, item.number, "ann", label="other")
+    assert (time.process_time() - began) / 20 < 0.02
     campaigns._home.database.close()

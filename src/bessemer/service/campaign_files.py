@@ -165,12 +165,15 @@ def _checked(
     gold = (known or item).gold is not None
     last: dict[tuple[str, bool], Vote] = {}
     for vote in item.votes:
-        changes: dict[str, Any] = {"final": vote.final and not gold}
-        changes["annotator"] = vote.annotator or annotator
+        changes: dict[str, Any] = {}
+        if not vote.annotator:
+            changes["annotator"] = annotator
+        if vote.final and gold:
+            changes["final"] = False
         if vote.label is not None and text != item.text:
             changes["label"] = _moved(vote.label, item.text, text)
         try:
-            kept = checked(rules, text, vote.model_copy(update=changes))
+            kept = checked(rules, text, vote.model_copy(update=changes) if changes else vote)
         except UserError as error:
             raise DataError(f"{where}: {error}") from error
         last[kept.annotator, kept.final] = kept

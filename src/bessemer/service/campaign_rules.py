@@ -83,6 +83,8 @@ def checked(rules: Rules, text: str, vote: Vote) -> Vote:
     if not (math.isfinite(vote.seconds) and vote.seconds >= 0):
         raise RequestError(f"{vote.seconds} seconds is no length of time.")
     label = None if vote.label is None else rules.label(text, vote.label)
+    if (label, reason) == (vote.label, vote.skipped):
+        return vote
     return vote.model_copy(update={"label": label, "skipped": reason})
 
 
