@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from bessemer.core import digest, errors
+from bessemer.core import digest, errors, folder
+from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.progress import Watcher
 from bessemer.core.records import (
     Alias,
@@ -53,6 +54,7 @@ class Client:
         self.deployments = _Deployments(self._http)
         self.aliases = _Aliases(self._http)
         self.keys = _Keys(self._http)
+        self.campaigns = _Campaigns(self._http)
 
     def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
         """Send a project and its files and have them validated; see `Platform.check`."""
@@ -112,11 +114,7 @@ class Client:
         path = path / project_file.FILE if path.is_dir() else path
         files: dict[str, str] = {}
         for name, local in recipe.local_files(loaded).items():
-            files[name] = digest.of_file(local)
-            try:
-                self._http.call("GET", f"/files/{files[name]}")
-            except errors.UnknownNameError:
-                self._http.send_file(f"/files/{files[name]}", local)
+            files[name] = self._http.send_file(local)
         return {"project": path.read_text(encoding="utf-8"), "files": files}
 
 
@@ -130,13 +128,23 @@ class _Http:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send JSON and return JSON."""
         content = None if body is None else json.dumps(body).encode()
-        return self._send(method, path, content, {"Content-Type": "application/json"})
+        text = self._send(method, path, content, {"Content-Type": "application/json"})
+        return json.loads(text) if text else None
 
-    def send_file(self, path: str, local: Path) -> None:
-        """Send a file's bytes as they are."""
-        with local.open("rb") as file:
-            size = str(local.stat().st_size)
-            self._send("PUT", path, file, {"Content-Length": size})
+    def send_file(self, local: Path) -> str:
+        """Send a file's bytes where the server lacks them, and return their SHA-256."""
+        path = f"/files/{(sha256 := digest.of_file(local))}"
+        try:
+            self.call("GET", path)
+        except errors.UnknownNameError:
+            with local.open("rb") as file:
+                size = str(local.stat().st_size)
+                self._send("PUT", path, file, {"Content-Length": size})
+        return sha256
+
+    def receive_file(self, path: str, local: Path) -> None:
+        """Write the bytes that are answered to a file."""
+        folder.atomic_file(local, self._send("GET", path, None, {}))
 
     def nouns(self, path: str, kind: type[Noun], **filters: str | None) -> list[Noun]:
         """Return a list of records."""
@@ -144,12 +152,12 @@ class _Http:
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         return [kind.model_validate(value) for value in self.call("GET", path + query)]
 
-    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> Any:
+    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> bytes:
         request = urllib.request.Request(self._url + path, content, headers, method=method)
         request.add_header("Authorization", f"Bearer {self._key}")
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                text = answer.read()
+                text: bytes = answer.read()
         except urllib.error.HTTPError as error:
             raise _refused(error) from error
         except (OSError, HTTPException) as error:
@@ -157,7 +165,7 @@ class _Http:
                 f"{self._url} did not answer: {error}.",
                 remedy="Check the address, and that `bessemer serve` runs there.",
             ) from error
-        return json.loads(text) if text else None
+        return text
 
 
 def _refused(error: urllib.error.HTTPError) -> errors.BessemerError:
@@ -272,3 +280,56 @@ class _Keys:
     def revoke(self, key: str) -> Key:
         """Let a key never be valid again."""
         return Key.model_validate(self._http.call("DELETE", f"/keys/{_quoted(key)}"))
+
+
+class _Campaigns:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self, project: str | None = None) -> builtins.list[Campaign]:
+        """Return all campaigns, or a project's, newest first."""
+        return self._http.nouns("/campaigns", Campaign, project=project)
+
+    def show(self, campaign: str) -> Progress:
+        """Return where a campaign stands, and how far its annotators agree."""
+        return Progress.model_validate(self._http.call("GET", self._path(campaign)))
+
+    def close(self, campaign: str) -> Campaign:
+        """Let nobody be asked any more."""
+        return Campaign.model_validate(self._http.call("POST", self._path(campaign, "close"), {}))
+
+    def open(self, campaign: str) -> Campaign:
+        """Let a closed campaign go on."""
+        return Campaign.model_validate(self._http.call("POST", self._path(campaign, "open"), {}))
+
+    def guide(self, campaign: str, text: str) -> Guideline:
+        """Tell annotators something else from now on."""
+        body = {"text": text}
+        path = self._path(campaign, "guidelines")
+        return Guideline.model_validate(self._http.call("POST", path, body))
+
+    def export(
+        self, campaign: str, path: str | Path, form: str | None = None, joined: bool = False
+    ) -> Path:
+        """Write all items and votes to a file here; see `Campaigns.export`."""
+        local = Path(path)
+        query = urllib.parse.urlencode({"form": form or local.suffix, "joined": joined})
+        self._http.receive_file(self._path(campaign, f"export?{query}"), local)
+        return local
+
+    def import_(
+        self,
+        campaign: str,
+        path: str | Path,
+        form: str | None = None,
+        annotator: str = "import",
+    ) -> Imported:
+        """Send a file of items and votes to a campaign; see `Campaigns.import_`."""
+        local = Path(path)
+        sent = self._http.send_file(local)
+        body = {"file": sent, "form": form or local.suffix, "annotator": annotator}
+        answer = self._http.call("POST", self._path(campaign, "import"), body)
+        return Imported.model_validate(answer)
+
+    def _path(self, campaign: str, verb: str = "") -> str:
+        return f"/campaigns/{_quoted(campaign)}" + (f"/{verb}" if verb else "")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import secrets
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -22,7 +19,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from tests import postgres
 
 import bessemer.store
 from bessemer.core.errors import ConflictError, OperatorError, RequestError, UnknownNameError
@@ -30,26 +26,6 @@ from bessemer.service import snapshot
 from bessemer.service.platform import Platform
 from bessemer.store import tables
 from bessemer.store.database import HEAD, Database, _engine
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres.server(tmp_path_factory.mktemp("postgresql") / "server") as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the URL of an empty database, which homes opened in the test use as well."""
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path / 'b.db'}"
-    else:
-        server, name = request.getfixturevalue("postgresql"), f"t{secrets.token_hex(4)}"
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        found = f"{server}/{name}"
-    monkeypatch.setenv("BESSEMER_DATABASE", found)
-    return found
 
 
 def test_the_migrations_make_the_tables(url: str) -> None:

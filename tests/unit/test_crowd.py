@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 from tests.conftest import write_csv
 from tests.mending import mend
 
@@ -44,6 +47,24 @@ def test_alpha_where_it_is_plain() -> None:
     assert crowd.alpha(votes("11", "11")) is None, "one label says nothing"
     assert crowd.alpha(votes("12**", "**12")) is None, "no item has two votes"
     assert crowd.alpha(votes("1212", "2121")) < 0
+
+
+@given(st.lists(st.tuples(*2 * [st.sampled_from("123*")]), max_size=40))
+def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    found = votes(*(["".join(row) for row in zip(*pairs, strict=True)] or ["", ""]))
+    both = [pair for pair in pairs if "*" not in pair]
+    if len({*(one for one, _ in both)} | {*(other for _, other in both)}) < 2:
+        return
+    count, kappa = crowd.kappa(found, 0, 1)
+    assert count == len(both)
+    expected = cohen_kappa_score(*zip(*both, strict=True))
+    assert kappa == pytest.approx(expected, abs=1e-12)
+
+
+def test_kappa_where_it_is_plain() -> None:
+    assert crowd.kappa(votes("1212", "1212"), 0, 1) == (4, 1.0)
+    assert crowd.kappa(votes("11", "11"), 0, 1) == (2, None), "one label says nothing"
+    assert crowd.kappa(votes("12**", "**12"), 0, 1) == (0, None), "no item has two votes"
 
 
 def test_majority_and_ties() -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "releases": ("nouns", "List, show and verify releases."),
     "deployments": ("nouns", "List deployments; promote, roll back, unload, load."),
     "aliases": ("nouns", "List, set and remove other names of routes."),
+    "campaigns": ("campaigns", "Follow, close, open, guide labelling; export and import labels."),
     "keys": ("nouns", "Create, list and revoke API keys."),
 }
 

@@ -52,47 +52,73 @@ class Guideline(Record):
     by: str
 
 
-class Campaign(Record):
+class NewCampaign(Record):
+    """A campaign to be begun."""
+
+    #: Name of the project that learns from it.
+    project: str
+    #: Task family, which says what an answer is.
+    task: str = "text-classification"
+    #: Labels that can be chosen.
+    labels: tuple[str, ...]
+    #: Stands between the labels of an item that may have several, or None.
+    separator: str | None = None
+    #: How many annotators each item gets.
+    overlap: int = 1
+    #: It ends when so many labels were given, or annotators have worked so long; None: never.
+    budget_labels: int | None = None
+    budget_minutes: float | None = None
+
+
+class Campaign(NewCampaign):
     """A set of items that people label for a project."""
 
     #: Name of the project and a number: `support-intents@2`.
     id: str
-    project: str
-    #: Task family, which says what an answer is.
-    task: str
-    #: Labels that can be chosen.
-    labels: tuple[str, ...]
-    #: Stands between the labels of an item that may have several, or None.
-    separator: str | None
-    #: How many annotators each item gets.
-    overlap: int
-    #: It ends when so many answers were given, or annotators have worked so long; None: never.
-    budget_labels: int | None
-    budget_minutes: float | None
     state: Literal["open", "closed"]
     created_at: datetime
     by: str
 
 
-class Said(Record):
-    """What an annotator said of an item."""
+class Vote(Record):
+    """What an annotator called an item, or that they skipped it."""
 
-    id: int
-    item: int
     annotator: str
     #: As in a label column; None where the item was skipped.
-    label: str | None
+    label: str | None = None
     #: Why it was skipped, or "".
-    skipped: str
-    #: Whether it settles what annotators differ about.
-    final: bool
-    #: Version of the guideline that was shown.
-    guideline: int
+    skipped: str = ""
     #: From the item's appearance to the answer.
-    seconds: float
+    seconds: float = 0.0
     #: Whether suggestions were shown.
-    suggested: bool
+    suggested: bool = False
+    #: Whether it settles what annotators differ about.
+    final: bool = False
+    #: Version of the guideline that was shown; 0 where there was none.
+    guideline: int = 0
     at: datetime
+
+
+class Said(Vote):
+    """A vote in its place in a campaign."""
+
+    #: Later votes have higher numbers.
+    id: int
+    #: The item's number.
+    item: int
+
+
+class Labelled(NewItem):
+    """An item and its votes, as they are exported and imported."""
+
+    votes: tuple[Vote, ...] = ()
+
+
+class Imported(Record):
+    """What was new in a file that was imported."""
+
+    items: int
+    votes: int
 
 
 class Disagreement(Record):
@@ -131,11 +157,16 @@ class Progress(Record):
     """Where a campaign stands."""
 
     campaign: Campaign
+    #: The current one.
     guideline: Guideline | None
+    #: Items, those whose answer was known left out; so are they in all that is counted below.
     items: int
-    #: Items that have all their answers.
+    #: Items that have all their answers, or are settled.
     done: int
+    #: Labels that were given.
     answers: int
+    #: Items that are tests of the annotators.
+    gold: int
     skipped: int
     #: Items that annotators called differently and nobody has settled.
     disputed: int

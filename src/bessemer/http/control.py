@@ -5,15 +5,20 @@ Each route is named like the method of `Platform` that it calls.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from pydantic import Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
 
-from bessemer.core.errors import UnknownNameError
+from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.records import (
     Alias,
     Check,
@@ -62,6 +67,23 @@ class AliasBody(Strict):
     route: str
 
 
+class GuidelineBody(Strict):
+    """What annotators are told from now on."""
+
+    text: str
+
+
+class ImportBody(Strict):
+    """A file of labelled items."""
+
+    #: Its SHA-256, sent before with `PUT /api/v1/files`.
+    file: str
+    #: `csv`, `jsonl`, `label-studio`, `conll`, or an ending of files, as `.csv`.
+    form: str
+    #: Whose the votes are for which the file names nobody.
+    annotator: str = "import"
+
+
 class KeyBody(Strict):
     """A key to be made."""
 
@@ -81,6 +103,7 @@ def routes(platform: Platform) -> APIRouter:
     _deployments(router, acting)
     _aliases(router, acting)
     _keys(router, acting)
+    _campaigns(router, acting)
     return router
 
 
@@ -94,8 +117,7 @@ def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     @router.get("/files/{sha256}", name="files.has", status_code=204)
     def has_file(request: Request, sha256: Sha256) -> Response:
         """Say whether a file was received."""
-        if not acting(request).jobs.has(sha256):
-            raise UnknownNameError("file", sha256, [])
+        acting(request).jobs.received(sha256)
         return Response(status_code=204)
 
     @router.post("/checks", name="check")
@@ -208,3 +230,55 @@ def _keys(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     def revoke_key(request: Request, key: str) -> Key:
         """Let a key never be valid again."""
         return acting(request).keys.revoke(key)
+
+
+def _campaigns(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/campaigns", name="campaigns.list")
+    def list_campaigns(request: Request, project: str | None = None) -> list[Campaign]:
+        """List labelling campaigns, newest first."""
+        return acting(request).campaigns.list(project)
+
+    @router.get("/campaigns/{campaign}", name="campaigns.show")
+    def show_campaign(request: Request, campaign: str) -> Progress:
+        """Show where a campaign stands, and how far its annotators agree."""
+        return acting(request).campaigns.show(campaign)
+
+    @router.post("/campaigns/{campaign}/close", name="campaigns.close")
+    def close(request: Request, campaign: str) -> Campaign:
+        """Let nobody be asked any more."""
+        return acting(request).campaigns.close(campaign)
+
+    @router.post("/campaigns/{campaign}/open", name="campaigns.open")
+    def open_campaign(request: Request, campaign: str) -> Campaign:
+        """Let a closed campaign go on."""
+        return acting(request).campaigns.open(campaign)
+
+    @router.post("/campaigns/{campaign}/guidelines", name="campaigns.guide", status_code=201)
+    async def guide(request: Request, campaign: str) -> Guideline:
+        """Tell annotators something else from now on."""
+        body = await parse(request, GuidelineBody)
+        return await run_in_threadpool(acting(request).campaigns.guide, campaign, body.text)
+
+    @router.get("/campaigns/{campaign}/export", name="campaigns.export")
+    def export(
+        request: Request, campaign: str, form: str = "jsonl", joined: bool = False
+    ) -> FileResponse:
+        """Send all items and votes as a file."""
+        place = tempfile.mkdtemp()
+        gone = BackgroundTask(shutil.rmtree, place, ignore_errors=True)
+        try:
+            made = acting(request).campaigns.export(campaign, Path(place) / "items", form, joined)
+        except BaseException:
+            shutil.rmtree(place)
+            raise
+        kind = "application/octet-stream"  # what texts hold is nothing to be shown
+        return FileResponse(made, media_type=kind, background=gone)
+
+    @router.post("/campaigns/{campaign}/import", name="campaigns.import")
+    async def import_(request: Request, campaign: str) -> Imported:
+        """Read items and votes from a file that was sent."""
+        body = await parse(request, ImportBody)
+        platform = acting(request)
+        file = platform.jobs.received(body.file)
+        change = platform.campaigns.import_
+        return await run_in_threadpool(change, campaign, file, body.form, body.annotator)

@@ -87,15 +87,36 @@ def alpha(votes: Votes) -> float | None:
 
     (Krippendorff 2011.) None where it says nothing: no item has two votes, or there is one label.
     """
-    counts = votes.counts()
-    times = counts.sum(axis=1)
-    counts, times = counts[times > 1], times[times > 1]
-    shares, total = counts.sum(axis=0), int(times.sum())
+    times = np.bincount(votes.items, minlength=votes.sizes[0])
+    several = times[votes.items] > 1
+    items, called = votes.items[several], votes.labels[several]
+    shares, total = np.bincount(called), len(called)
     chance = total**2 - int((shares**2).sum())
     if not chance:
         return None
-    alike = ((counts * (counts - 1)).sum(axis=1) / (times - 1)).sum()
+    # Not a table of items and labels: of spans, each answer may be a label of its own.
+    cells, counts = np.unique(items * votes.sizes[2] + called, return_counts=True)
+    alike = (counts * (counts - 1) / (times[cells // votes.sizes[2]] - 1)).sum()
     return float(1 - (total - 1) * (total - alike) / chance)
+
+
+def kappa(votes: Votes, first: int, second: int) -> tuple[int, float | None]:
+    """Return on how many items two annotators both voted, and Cohen's kappa of these votes.
+
+    1 where they always agree, 0 as often as by chance (Cohen 1960). None where it says nothing:
+    no item has both, or both call all by one label.
+    """
+    one, other = (votes.annotators == annotator for annotator in (first, second))
+    _, mine, theirs = np.intersect1d(
+        votes.items[one], votes.items[other], assume_unique=True, return_indices=True
+    )
+    called, calls = votes.labels[one][mine], votes.labels[other][theirs]
+    both, labels = len(mine), votes.sizes[2]
+    shares = [np.bincount(some, minlength=labels) for some in (called, calls)]
+    chance = int(shares[0] @ shares[1])
+    if both**2 == chance:
+        return both, None
+    return both, float((both * int((called == calls).sum()) - chance) / (both**2 - chance))
 
 
 def majority(votes: Votes) -> NDArray[np.int64]:
@@ -107,12 +128,16 @@ def majority(votes: Votes) -> NDArray[np.int64]:
     return best
 
 
-def dawid_skene(votes: Votes) -> Consensus:
+def dawid_skene(votes: Votes, *, still: float = STILL) -> Consensus:
     """Return labels and confusions that explain the votes best (Dawid & Skene 1979, by EM).
 
     Every annotator errs in a way of their own, whatever the item; `TRUSTED` votes stand for what
     is known of them beforehand. It begins with the shares of the votes. Memory: a number for each
     item and label, and for each vote and label.
+
+    Args:
+        votes: The votes.
+        still: Mean change of a probability at which it ends.
     """
     items, annotators, labels = votes.sizes
     by_item = _Groups(votes.items, items)
@@ -130,7 +155,7 @@ def dawid_skene(votes: Votes) -> Consensus:
         logs -= logs.max(axis=1, keepdims=True)
         before, chances = chances, np.exp(logs)
         chances /= chances.sum(axis=1, keepdims=True)
-        if np.abs(chances - before).mean() < STILL:
+        if np.abs(chances - before).mean() < still:
             break
     return Consensus(chances, confusions, shares)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bessemer.compute.local import LocalExecutor
 from bessemer.core import folder
-from bessemer.core.errors import RequestError, TooLargeError
+from bessemer.core.errors import RequestError, TooLargeError, UnknownNameError
 from bessemer.core.records import Check, Run, Until
 from bessemer.service import project_file
 from bessemer.service.home import Home
@@ -42,6 +42,16 @@ class Jobs:
     def has(self, sha256: str) -> bool:
         """Return whether a file was received."""
         return self._upload(sha256).is_file()
+
+    def received(self, sha256: str) -> Path:
+        """Return where a received file lies.
+
+        Raises:
+            UnknownNameError: It was not received.
+        """
+        if not self.has(sha256):
+            raise UnknownNameError("file", sha256, [])
+        return self._upload(sha256)
 
     async def receive(self, sha256: str, content: AsyncIterator[bytes]) -> None:
         """Keep an uploaded file under its digest.

@@ -9,6 +9,7 @@ from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
 from bessemer.service.aliases import Aliases
+from bessemer.service.campaigns import Campaigns
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home, open_home
 from bessemer.service.jobs import Jobs
@@ -30,6 +31,7 @@ class Platform:
         self.deployments = Deployments(home)
         self.aliases = Aliases(home)
         self.keys = Keys(home)
+        self.campaigns = Campaigns(home)
         self.jobs = Jobs(home)
 
     @classmethod

@@ -1,0 +1,341 @@
+"""Who is asked which item next, and what they say: leases, answers, undone and settled ones.
+
+Each function is one transaction, and transactions take turns: no two annotators get the same
+place at an item, in whatever process they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from bessemer.core.errors import ConflictError
+from bessemer.core.labelling import Campaign, Item, Said, Vote
+from bessemer.service.campaign_rows import find, guideline, newest, votes
+from bessemer.service.campaign_rules import Rules, check_name, checked
+from bessemer.service.home import Home
+from bessemer.store import tables
+
+#: How long an item is kept for who has it before them, unless they ask again.
+LEASE = timedelta(minutes=10)
+
+
+def ask(home: Home, connection: Connection, campaign: Campaign, annotator: str) -> Item | None:
+    """Return what an annotator is to label now, leased to them; see `Campaigns.next`."""
+    check_name("annotator", annotator)
+    if campaign.state == "closed":
+        return None
+    now = home.clock()
+    _end_leases(connection, campaign.id, now)
+    leases = tables.leases
+    mine = connection.execute(
+        sa.select(leases).where(leases.c.campaign == campaign.id, leases.c.annotator == annotator)
+    ).first()
+    if mine is not None and mine.item is not None:
+        _lease(connection, campaign.id, annotator, now, item=mine.item)
+        return find(connection, campaign.id, mine.item)
+    if _spent(connection, campaign):
+        return None
+    reached = mine.reached if mine is not None else 0
+    found = _lowest(connection, campaign.id, annotator, reached)
+    if found is None:
+        last = sa.select(tables.campaigns.c.size).where(tables.campaigns.c.id == campaign.id)
+        reached = connection.execute(last).scalar_one()
+    _lease(connection, campaign.id, annotator, now, item=found, reached=max(reached, found or 0))
+    return None if found is None else find(connection, campaign.id, found)
+
+
+def _end_leases(connection: Connection, campaign: str, now: datetime) -> None:
+    """Return to all what lay too long before somebody."""
+    leases = tables.leases
+    over = sa.and_(leases.c.campaign == campaign, leases.c.until <= now)
+    for number in connection.execute(sa.select(leases.c.item).where(over)).scalars().all():
+        _return(connection, campaign, number)
+    connection.execute(sa.update(leases).where(over).values(item=None, until=None))
+
+
+def _return(connection: Connection, campaign: str, number: int) -> None:
+    items = tables.items
+    this = sa.and_(items.c.campaign == campaign, items.c.number == number)
+    connection.execute(sa.update(items).where(this).values(returned=True))
+
+
+def _spent(connection: Connection, campaign: Campaign) -> bool:
+    """Return whether the budget is spent, what is being labelled now counted in."""
+    if campaign.budget_labels is None and campaign.budget_minutes is None:
+        return False
+    campaigns, leases, items = tables.campaigns, tables.leases, tables.items
+    spent = connection.execute(
+        sa.select(campaigns.c.labels, campaigns.c.seconds).where(campaigns.c.id == campaign.id)
+    ).one()
+    underway = connection.execute(
+        sa.select(sa.func.count())
+        .select_from(leases)
+        .join(
+            items, sa.and_(items.c.campaign == leases.c.campaign, items.c.number == leases.c.item)
+        )
+        .where(leases.c.campaign == campaign.id, items.c.gold.is_(None))
+    ).scalar_one()
+    labels, minutes = campaign.budget_labels, campaign.budget_minutes
+    return (labels is not None and spent.labels + underway >= labels) or (
+        minutes is not None and spent.seconds >= 60 * minutes
+    )
+
+
+def _lowest(connection: Connection, campaign: str, annotator: str, reached: int) -> int | None:
+    """Return the lowest number that an annotator can be asked.
+
+    Up to `reached` there is nothing left for them but what was returned, so that nobody's way
+    through many items is walked twice.
+    """
+    items, answers, leases = tables.items, tables.answers, tables.leases
+    answered = sa.exists().where(
+        answers.c.campaign == campaign,
+        answers.c.item == items.c.number,
+        answers.c.annotator == annotator,
+        answers.c.withdrawn_at.is_(None),
+    )
+    leased = (
+        sa.select(sa.func.count())
+        .where(
+            leases.c.campaign == campaign,
+            leases.c.item == items.c.number,
+            leases.c.annotator != annotator,
+        )
+        .scalar_subquery()
+    )
+    free = (
+        sa.select(items.c.number)
+        .where(
+            items.c.campaign == campaign,
+            # As in the index, which knows no parameters.
+            items.c.missing > sa.literal_column("0"),
+            sa.or_(items.c.gold.is_not(None), items.c.missing > leased),
+            ~answered,
+        )
+        .order_by(items.c.number)
+        .limit(1)
+    )
+    for some in (
+        sa.and_(items.c.returned, items.c.number <= reached),
+        items.c.number > reached,
+    ):
+        found: int | None = connection.execute(free.where(some)).scalar()
+        if found is not None:
+            return found
+    return None
+
+
+def _lease(
+    connection: Connection, campaign: str, annotator: str, now: datetime, **values: Any
+) -> None:
+    """Write down what an annotator has before them."""
+    leases = tables.leases
+    values["until"] = None if values["item"] is None else now + LEASE
+    this = sa.and_(leases.c.campaign == campaign, leases.c.annotator == annotator)
+    if not connection.execute(sa.update(leases).where(this).values(**values)).rowcount:
+        row = {"campaign": campaign, "annotator": annotator, "reached": 0, **values}
+        connection.execute(sa.insert(leases).values(**row))
+
+
+def say(home: Home, connection: Connection, campaign: Campaign, number: int, vote: Vote) -> Said:
+    """Keep an answer; see `Campaigns.say`."""
+    _check_open(campaign)
+    _end_leases(connection, campaign.id, home.clock())
+    item = find(connection, campaign.id, number)
+    vote = checked(Rules(campaign), item.text, vote)
+    for before in votes(connection, campaign.id, tables.answers.c.item == number):
+        if before.annotator != vote.annotator or before.final:
+            continue
+        if (before.label, before.skipped) == (vote.label, vote.skipped):
+            return before
+        raise ConflictError(
+            f"{vote.annotator} has answered item {item.number} of {campaign.id} already.",
+            remedy="Undo that answer first.",
+        )
+    _check_place(connection, campaign, item, vote.annotator)
+    kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
+    if kept.label is None:
+        _return(connection, campaign.id, item.number)
+    leases = tables.leases
+    mine = sa.and_(leases.c.campaign == campaign.id, leases.c.annotator == vote.annotator)
+    done = sa.update(leases).where(mine, leases.c.item == item.number)
+    connection.execute(done.values(item=None, until=None))
+    return kept
+
+
+def _check_open(campaign: Campaign) -> None:
+    if campaign.state == "closed":
+        raise ConflictError(
+            f"The campaign {campaign.id} is closed.",
+            remedy=f"Open it again: bessemer campaigns open {campaign.id}",
+        )
+
+
+def _check_place(connection: Connection, campaign: Campaign, item: Item, annotator: str) -> None:
+    """Raise `ConflictError` unless there is room for an annotator's answer to an item."""
+    items = tables.items
+    missing: int = connection.execute(
+        sa.select(items.c.missing).where(
+            items.c.campaign == campaign.id, items.c.number == item.number
+        )
+    ).scalar_one()
+    others = [name for name in item.leased_to if name != annotator]
+    if missing <= (len(others) if item.gold is None else 0):
+        raise ConflictError(
+            f"Item {item.number} of {campaign.id} has all its answers, or others have it before"
+            " them now.",
+            remedy="Go on with the next one.",
+        )
+
+
+def undo(home: Home, connection: Connection, campaign: Campaign, annotator: str) -> Item:
+    """Withdraw an annotator's newest answer; see `Campaigns.undo`."""
+    _check_open(campaign)
+    said = newest(connection, campaign.id, annotator)
+    if said is None:
+        raise ConflictError(f"{annotator!r} has no answer in {campaign.id} that can be undone.")
+    others = votes(connection, campaign.id, tables.answers.c.item == said.item)
+    if any(vote.final for vote in others):
+        raise ConflictError(f"Item {said.item} of {campaign.id} is settled.")
+    _withdraw(home, connection, campaign, said)
+    leases = tables.leases
+    mine = sa.and_(leases.c.campaign == campaign.id, leases.c.annotator == annotator)
+    held = connection.execute(sa.select(leases.c.item).where(mine)).scalar()
+    if held is not None:
+        _return(connection, campaign.id, held)
+    _lease(connection, campaign.id, annotator, home.clock(), item=said.item)
+    return find(connection, campaign.id, said.item)
+
+
+def settle(home: Home, connection: Connection, campaign: Campaign, number: int, vote: Vote) -> Said:
+    """Keep a final answer, in place of an earlier one; see `Campaigns.settle`."""
+    item = find(connection, campaign.id, number)
+    if item.gold is not None:
+        raise ConflictError(f"The answer to item {item.number} of {campaign.id} is known.")
+    vote = checked(Rules(campaign), item.text, vote)
+    for before in votes(connection, campaign.id, tables.answers.c.item == number):
+        if before.final:
+            _withdraw(home, connection, campaign, before)
+    kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
+    detail = {"item": item.number, "label": kept.label}
+    home.event(connection, "item settled", campaign.id, **detail)
+    return kept
+
+
+def _guided(connection: Connection, campaign: Campaign, vote: Vote) -> Vote:
+    """Return a vote that names the guideline that is shown now."""
+    now = guideline(connection, campaign.id)
+    return vote.model_copy(update={"guideline": now.version if now else 0})
+
+
+def _keep(connection: Connection, campaign: Campaign, item: Item, vote: Vote) -> Said:
+    """Write an answer and count it."""
+    insert = sa.insert(tables.answers).values(**dict(vote), campaign=campaign.id, item=item.number)
+    key = connection.execute(insert).inserted_primary_key
+    assert key is not None
+    kept = Said(**dict(vote), id=key[0], item=item.number)
+    _count(connection, campaign, kept, 1)
+    return kept
+
+
+def _withdraw(home: Home, connection: Connection, campaign: Campaign, said: Said) -> None:
+    """Let an answer count no more; it is kept."""
+    answers = tables.answers
+    change = sa.update(answers).where(answers.c.id == said.id).values(withdrawn_at=home.clock())
+    connection.execute(change)
+    _count(connection, campaign, said, -1)
+
+
+def _count(connection: Connection, campaign: Campaign, said: Said, times: int) -> None:
+    """Bring up to date how many labels an item still needs, and what was spent.
+
+    Args:
+        connection: In whose transaction.
+        campaign: The campaign.
+        said: What was added or withdrawn.
+        times: 1 or -1. Time that was spent on a withdrawn answer stays spent.
+    """
+    items, answers = tables.items, tables.answers
+    this = sa.and_(items.c.campaign == campaign.id, items.c.number == said.item)
+    gold = connection.execute(sa.select(items.c.gold).where(this)).scalar()
+    given = connection.execute(
+        sa.select(answers.c.final).where(
+            answers.c.campaign == campaign.id,
+            answers.c.item == said.item,
+            answers.c.label.is_not(None),
+            answers.c.withdrawn_at.is_(None),
+        )
+    ).scalars()
+    missing = _missing(campaign, gold, given.all())
+    connection.execute(sa.update(items).where(this).values(missing=missing))
+    counts = gold is None and said.label is not None and not said.final
+    _spend(connection, campaign, times * counts, said.seconds if times > 0 else 0.0)
+
+
+def _missing(campaign: Campaign, gold: str | None, given: Sequence[bool]) -> int:
+    """Return how many labels an item still needs.
+
+    Args:
+        campaign: The item's.
+        gold: The item's known answer, or None.
+        given: Of each label that it has, whether it settles the item.
+    """
+    if gold is not None:
+        return 1
+    return 0 if any(given) else max(0, campaign.overlap - len(given))
+
+
+def _spend(connection: Connection, campaign: Campaign, labels: int, seconds: float) -> None:
+    table = tables.campaigns
+    values = {"labels": table.c.labels + labels, "seconds": table.c.seconds + seconds}
+    connection.execute(sa.update(table).where(table.c.id == campaign.id).values(**values))
+
+
+def keep_all(connection: Connection, campaign: Campaign, new: Sequence[tuple[Item, Vote]]) -> int:
+    """Write many votes, and return how many were new.
+
+    Those of annotators who have voted on an item already are left out, and final ones on items
+    that are settled.
+    """
+    answers, items = tables.answers, tables.items
+    there: dict[int, list[Vote]] = {item.number: [] for item, _ in new}
+    for said in votes(connection, campaign.id, answers.c.item.in_(list(there))):
+        there[said.item].append(said)
+    now = guideline(connection, campaign.id)
+    newest_version = now.version if now else 0
+    kept = []
+    for item, vote in new:
+        before = there[item.number]
+        if any(one.final if vote.final else _same(one, vote) for one in before):
+            continue
+        before.append(vote)
+        version = vote.guideline if vote.guideline <= newest_version else 0
+        place = {"campaign": campaign.id, "item": item.number, "guideline": version}
+        kept.append({**dict(vote), **place})
+    if not kept:
+        return 0
+    connection.execute(sa.insert(answers), kept)
+    gold = {item.number: item.gold for item, _ in new}
+    counts = [one for one in kept if gold[one["item"]] is None and one["label"] is not None]
+    change = (
+        sa.update(items)
+        .where(items.c.campaign == campaign.id, items.c.number == sa.bindparam("place"))
+        .values(missing=sa.bindparam("still"))
+    )
+    values = []
+    for number, some in there.items():
+        labels = [one.final for one in some if one.label is not None]
+        values.append({"place": number, "still": _missing(campaign, gold[number], labels)})
+    connection.execute(change, values)
+    spent = sum(not one["final"] for one in counts)
+    _spend(connection, campaign, spent, sum(one["seconds"] for one in kept))
+    return len(kept)
+
+
+def _same(one: Vote, other: Vote) -> bool:
+    return one.annotator == other.annotator and not one.final

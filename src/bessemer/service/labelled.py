@@ -1,0 +1,45 @@
+"""What a project's campaigns found, as rows to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bessemer.core import digest, folder
+from bessemer.service import campaign_files
+from bessemer.service import campaign_rows as rows
+from bessemer.service.home import Home
+
+
+def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
+    """Yield one row a label, in long form; see `Campaigns.labelled`."""
+    with home.database.begin() as connection:
+        campaigns = rows.campaigns(connection, project)
+    for campaign in campaigns:
+        for item in campaign_files.labelled(home, campaign):
+            if item.gold is not None:
+                continue
+            votes = [vote for vote in item.votes if vote.label is not None]
+            for vote in [vote for vote in votes if vote.final][-1:] or votes:
+                yield {
+                    "key": item.key,
+                    "text": item.text,
+                    "label": vote.label,
+                    "annotator": vote.annotator,
+                    "at": vote.at.isoformat(),
+                    "guideline": vote.guideline,
+                    "campaign": campaign.id,
+                }
+
+
+def snapshot(home: Home, project: str, place: Path) -> Path | None:
+    """Write these rows to a file; see `Campaigns.snapshot`."""
+    lines = sorted(digest.canonical_json(row) + b"\n" for row in labelled(home, project))
+    if not lines:
+        return None
+    content = b"".join(lines)
+    path = place / f"{digest.of_bytes(content)}.jsonl"
+    if not path.exists():
+        folder.atomic_file(path, content)
+    return path
