@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.conftest import small_rows
 from tests.server import Server
 
 from bessemer.cli.main import run
@@ -24,6 +25,7 @@ from bessemer.core.errors import ConflictError, DataError, RequestError, Unknown
 from bessemer.core.labelling import Imported, NewCampaign, NewItem, Suggestion
 from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import open_home
+from bessemer.service.platform import Platform
 from bessemer.store import tables
 
 LABELS = ("refund", "delivery", "other")
@@ -404,3 +406,23 @@ def test_many_are_asked_and_judged_at_once(tmp_path: Path) -> None:
         campaigns.say(name, item.number, "ann", label="other")
     assert (time.process_time() - began) / 20 < 0.02
     campaigns._home.database.close()
+
+
+def test_what_people_say_is_learnt_from(tmp_path: Path, project: Path) -> None:
+    """The next run has the new row and the corrected label; one after it does nothing."""
+    platform = Platform.open(tmp_path / "home")
+    first = platform.check(project).dataset
+    text, label = small_rows()[0]
+    other = next(name for name in first.labels if name != label)
+    asked = [NewItem(key="1", text=text), NewItem(key="pool", text="something else to be learnt")]
+    new = NewCampaign(project="small", task="text-classification", labels=first.labels)
+    campaign = platform.campaigns.new(new, asked)
+    while (item := platform.campaigns.next(campaign.id, "ann")) is not None:
+        platform.campaigns.say(campaign.id, item.number, "ann", label=other)
+    second = platform.check(project).dataset
+    assert sum(second.counts.values()) == sum(first.counts.values()) + 1
+    assert [(one.rule, one.rows) for one in second.findings if one.action == "relabelled"] == [
+        ("labelled by people", (1,))
+    ]
+    assert second.source_digests.keys() == {"source", "labels"}
+    assert platform.prepare(project).reused == ("prepare",)

@@ -262,7 +262,8 @@ def test_what_people_said_replaces_labels_and_adds_rows(tmp_path: Path) -> None:
     said = [(GOOD[0][0], "a", "ann"), (GOOD[0][0], "a", "bob"), (GOOD[1][0], "a", "ann")]
     said += [("a text of the pool", "b", "ann"), ("a text of the pool", "b", "bob")]
     lines = [
-        json.dumps({"text": text, "label": label, "annotator": who}) for text, label, who in said
+        json.dumps({"text": text, "label": label, "annotator": who, "campaign": "c@1"})
+        for text, label, who in said
     ]
     (tmp_path / "said.jsonl").write_text("\n".join(lines))
     found = prepared(written(tmp_path, GOOD), labels=tmp_path / "said.jsonl")
@@ -274,7 +275,9 @@ def test_what_people_said_replaces_labels_and_adds_rows(tmp_path: Path) -> None:
     assert (told["labelled by people"].action, told["labelled by people"].rows) == (
         "relabelled", (1,),
     )  # fmt: skip
-    lines = [json.dumps({"text": t, "label": y, "annotator": "ann"}) for t, y in GOOD]
+    lines = [
+        json.dumps({"text": t, "label": y, "annotator": "ann", "campaign": "c@1"}) for t, y in GOOD
+    ]
     (tmp_path / "said.jsonl").write_text("\n".join(lines))
     bare = written(tmp_path, [*((text, "") for text, _ in GOOD), ("nobody labelled me", "")])
     found = prepared(bare, rules={"empty": "drop"}, labels=tmp_path / "said.jsonl")

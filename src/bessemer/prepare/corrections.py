@@ -13,6 +13,8 @@ from bessemer.prepare.duplicates import Digests, digests
 #: Role of the file that the answers of all campaigns are in, and its columns.
 LABELLED = "labels"
 COLUMNS = Columns(text="text", label="label", annotator="annotator")
+#: Those that are kept of it; an added row says from which campaign it is.
+KEPT = ["text", "label", "annotator", "campaign"]
 
 
 class Corrections:

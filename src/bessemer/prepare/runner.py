@@ -14,7 +14,7 @@ from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, duplicates, outliers, splits
 from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.corrections import COLUMNS, LABELLED, Corrections
+from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections
 from bessemer.prepare.desk import Desk, LabelSets
 from bessemer.prepare.leakage import compare
 from bessemer.prepare.ledger import Ledger
@@ -137,6 +137,8 @@ def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
         data, roles = data.model_copy(update={"columns": COLUMNS}), {ANNOTATOR: "annotator"}
     extra = {new: name for new, name in roles.items() if name and role in ("source", LABELLED)}
     batches = source_for(path)[1]().read(path, data).to_batches(max_chunksize=BATCH)
+    if role == LABELLED:
+        batches = (batch.select(KEPT) for batch in batches)
     return shop.keep(select(batches, data.columns, extra, path.name))
 
 

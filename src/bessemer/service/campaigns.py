@@ -296,7 +296,7 @@ class Campaigns:
         return labelled.labelled(self._home, project)
 
     def snapshot(self, project: str, folder: str | Path) -> Path | None:
-        """Write these rows as JSON lines, sorted, to a file that is named by its SHA-256.
+        """Write these rows as JSON lines, in order of time, to a file named by its SHA-256.
 
         Returns:
             The file, or None where nothing is labelled.

@@ -35,10 +35,10 @@ def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
 
 def snapshot(home: Home, project: str, place: Path) -> Path | None:
     """Write these rows to a file; see `Campaigns.snapshot`."""
-    lines = sorted(digest.canonical_json(row) + b"\n" for row in labelled(home, project))
-    if not lines:
+    found = sorted(labelled(home, project), key=lambda row: (row["at"], digest.canonical_json(row)))
+    if not found:
         return None
-    content = b"".join(lines)
+    content = b"".join(digest.canonical_json(row) + b"\n" for row in found)
     path = place / f"{digest.of_bytes(content)}.jsonl"
     if not path.exists():
         folder.atomic_file(path, content)

@@ -11,6 +11,7 @@ from bessemer.core.errors import ProjectError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
+from bessemer.prepare.corrections import LABELLED
 from bessemer.prepare.locate import PREFIX, locate
 from bessemer.prepare.runner import source_for
 from bessemer.pretrained.resolve import Base, known, resolve
@@ -55,13 +56,16 @@ class Plan:
         }
 
 
-def plan(loaded: Loaded, cache: Path, watcher: Watcher | None = None) -> Plan:
+def plan(
+    loaded: Loaded, cache: Path, watcher: Watcher | None = None, labels: Path | None = None
+) -> Plan:
     """Find what a project names and return the keys of its stages.
 
     Args:
         loaded: The project.
         cache: Folder for downloads, and for bases that are converted.
         watcher: Is told of a conversion.
+        labels: What people said in the project's campaigns, if there are any.
 
     Raises:
         UserError: Something named does not exist or is not allowed; nothing was computed.
@@ -76,6 +80,8 @@ def plan(loaded: Loaded, cache: Path, watcher: Watcher | None = None) -> Plan:
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
     _check_length(loaded, base)
     files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
+    if labels is not None:
+        files[LABELLED] = labels
     digests = {role: digest.of_file(path) for role, path in files.items()}
     parts = _parts(project, files)
     return Plan(project, base, files, digests, parts, _keys(project, base, digests, parts))

@@ -7,17 +7,25 @@ from typing import get_args
 from bessemer.core.errors import BessemerError, RequestError
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Release, Run, Until
+from bessemer.service import labelled
 from bessemer.service.deployments import Deployments, told
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
-from bessemer.service.recipe import plan
+from bessemer.service.recipe import Plan, plan
 from bessemer.service.runs import Runs
+
+
+def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
+    """Return what a project is made from, the labels that people gave in campaigns included."""
+    downloads = home.root / "downloads"
+    labels = labelled.snapshot(home, loaded.project.name, downloads / "labels")
+    return plan(loaded, downloads, watcher, labels)
 
 
 def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:
     """Validate a project and its data, and return what it would be made from."""
-    pipeline = Pipeline(home, plan(loaded, home.root / "downloads", watcher), watcher or Watcher())
+    pipeline = Pipeline(home, planned(home, loaded, watcher), watcher or Watcher())
     pipeline.prepare()
     return Check(settings=tuple(explain(loaded)), dataset=pipeline.dataset())
 
@@ -37,7 +45,7 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
     """
     if until not in get_args(Until):
         raise RequestError(f"until is {until!r}.", remedy=f"One of {', '.join(get_args(Until))}.")
-    found = plan(loaded, home.root / "downloads", watcher)
+    found = planned(home, loaded, watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
     record = runs.begin(loaded.project.name, found.keys["release"], resolved, announced)
