@@ -177,8 +177,9 @@ leases = sa.Table(
     metadata,
     sa.Column("campaign", sa.String, sa.ForeignKey("campaigns.id"), primary_key=True),
     sa.Column("annotator", sa.String, primary_key=True),
-    #: What the annotator has before them, and until when nobody else gets it.
+    #: What the annotator has before them and what comes after it; until when nobody else gets it.
     sa.Column("item", sa.Integer),
+    sa.Column("ahead", sa.Integer),
     sa.Column("until", sa.DateTime(timezone=True)),
     #: Number up to which they have seen everything but what was returned.
     sa.Column("reached", sa.Integer, nullable=False),
