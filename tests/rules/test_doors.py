@@ -62,7 +62,7 @@ SERVICE_ONLY = {
 }  # fmt: skip
 #: What the pages do for annotators, and `label` for a project.
 LABELLING = {
-    "new", "add", "next", "say", "undo", "settle", "disagreements", "items", "answers",
+    "new", "add", "next", "hold", "say", "undo", "settle", "disagreements", "items", "answers",
     "labelled", "snapshot",
 }  # fmt: skip
 SERVICE_ONLY |= {f"campaigns.{name}" for name in LABELLING}
