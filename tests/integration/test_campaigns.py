@@ -79,6 +79,7 @@ def test_items_are_leased_answered_and_leased_to_others_in_time(
     second = campaigns.next(name, "bob")
     assert (second.number, second.leased_to) == (1, ("ann", "bob"))
     assert campaigns.next(name, "cem").number == 2
+    assert campaigns.say(name, 3, "eve", label="other", seconds=9e9).seconds == 600
     said = campaigns.say(name, 1, "ann", label="refund", seconds=1.5, suggested=False)
     assert (said.label, said.seconds, said.suggested, said.at) == ("refund", 1.5, False, clock.now)
     assert campaigns.say(name, 1, "ann", label="refund", seconds=9.0) == said

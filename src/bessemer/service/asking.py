@@ -184,6 +184,7 @@ def say(home: Home, connection: Connection, campaign: Campaign, number: int, vot
             remedy="Undo that answer first.",
         )
     _check_place(connection, campaign, item, vote.annotator)
+    vote = vote.model_copy(update={"seconds": min(vote.seconds, LEASE.total_seconds())})
     kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
     if kept.label is None:
         _return(connection, campaign.id, item.number)

@@ -173,7 +173,8 @@ class Campaigns:
             annotator: Who says it.
             label: As in a label column, or None to skip the item.
             skipped: Why it is skipped, or "".
-            seconds: From the item's appearance to the answer.
+            seconds: From the item's appearance to the answer; what is longer than a lease counts
+                as one, since a page that was left open is no work.
             suggested: Whether suggestions were shown.
 
         Raises:
