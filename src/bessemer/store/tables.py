@@ -30,6 +30,19 @@ releases = sa.Table(
     sa.UniqueConstraint("project", "number"),
 )
 
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("project", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String, nullable=False, index=True),
+    #: core.datasets.NamedDataset as JSON, without its uses.
+    sa.Column("record", sa.JSON, nullable=False),
+    sa.UniqueConstraint("project", "number"),
+    sa.UniqueConstraint("project", "digest"),
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,
