@@ -59,6 +59,7 @@ def commands() -> set[str]:
 SERVICE_ONLY = {
     "runs.begin", "runs.save", "releases.bundle", "releases.register",
     "deployments.live", "deployments.deploy", "keys.first",
+    "datasets.register", "datasets.reader", "datasets.zipped",
 }  # fmt: skip
 #: What the pages do for annotators, and `label` for a project.
 LABELLING = {
