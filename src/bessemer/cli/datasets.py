@@ -112,20 +112,16 @@ def _draw(named: NamedDataset) -> None:
     draw.dataset(named.dataset)
     if named.profile is not None:
         splits = named.splits
-        totals: dict[str, int] = {}
-        for counts in named.profile.labels.values():
-            for label, count in counts.items():
-                totals[label] = totals.get(label, 0) + count
-        ranked = sorted(totals.items(), key=lambda one: (-one[1], one[0]))
-        most = max(totals.values(), default=0)
+        totals = list(named.totals.items())
+        most = max((count for _, count in totals), default=0)
         rows = [
             (label, *(named.profile.labels[s].get(label, 0) for s in splits), _bar(count, most))
-            for label, count in ranked[:MOST]
+            for label, count in totals[:MOST]
         ]
         out.print()
         draw.table(("label", *splits, ""), rows, "no labels")
-        if len(ranked) > MOST:
-            out.print(f"and {len(ranked) - MOST} labels more", style="dim")
+        if len(totals) > MOST:
+            out.print(f"and {len(totals) - MOST} labels more", style="dim")
         edges, per_class = named.profile.edges, zip(*named.profile.lengths.values(), strict=True)
         sums = [sum(each) for each in per_class]
         ends = [f"–{end - 1}" for end in edges[1:]] + [" and more"]

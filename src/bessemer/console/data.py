@@ -102,7 +102,7 @@ class Room:
         """Show one data set."""
         reader = self._reader(request)
         named = reader.named
-        labels = _totals(named)
+        labels = named.totals
         return self._shell.pages.render(
             request,
             "dataset.html",
@@ -178,15 +178,6 @@ def _number(request: Request) -> int:
     if not (asked.isdecimal() and asked.isascii() and len(asked) < 8 and int(asked) < MOST_PAGES):
         raise RequestError(f"page is {asked[:20]!r}.", remedy="Send a number from 0.")
     return int(asked)
-
-
-def _totals(named: NamedDataset) -> dict[str, int]:
-    """Return the rows of each label, the commonest first."""
-    totals: dict[str, int] = {}
-    for counts in named.profile.labels.values() if named.profile else ():
-        for label, count in counts.items():
-            totals[label] = totals.get(label, 0) + count
-    return dict(sorted(totals.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _pictures(named: NamedDataset, labels: list[str]) -> dict[str, dict[str, Any]]:

@@ -63,6 +63,15 @@ class NamedDataset(Record):
         return tuple(split for split in SPLITS if split in self.dataset.counts)
 
     @property
+    def totals(self) -> dict[str, int]:
+        """Return the rows of each label, the commonest first; nothing without a profile."""
+        totals: dict[str, int] = {}
+        for counts in self.profile.labels.values() if self.profile else ():
+            for label, count in counts.items():
+                totals[label] = totals.get(label, 0) + count
+        return dict(sorted(totals.items(), key=lambda one: (-one[1], one[0])))
+
+    @property
     def previous(self) -> str | None:
         """Return the name of the project's data set before it."""
         return f"{self.project}.{self.number - 1}" if self.number > 1 else None

@@ -209,11 +209,7 @@ def _labels(named: NamedDataset) -> str:
     if named.profile is None:
         return f"{len(named.dataset.labels)} labels."
     splits = named.splits
-    totals = dict.fromkeys(named.dataset.labels, 0)
-    for counts in named.profile.labels.values():
-        for label, count in counts.items():
-            totals[label] = totals.get(label, 0) + count
-    ranked = sorted(totals, key=lambda label: (-totals[label], label))
+    ranked = list(dict.fromkeys([*named.totals, *named.dataset.labels]))
     lines = [f"| label | {' | '.join(splits)} |", f"|---|{'---|' * len(splits)}"]
     for label in ranked[:MOST]:
         counted = (f"{named.profile.labels[split].get(label, 0):,}" for split in splits)

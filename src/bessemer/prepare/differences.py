@@ -1,134 +1,190 @@
-"""How one data set differs from another, found with Arrow's joins."""
+"""How one data set differs from another: rows are matched by 64-bit digests of their cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from hashlib import blake2b
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from bessemer.core.datasets import Change, NamedDataset, RowChange
 from bessemer.core.datasets import Difference as Found
 
 #: Rows that are shown of each kind of change.
 SHOWN = 10
-#: What is compared of each row.
-COMPARED = ("text", "label", "split")
+#: By what rows are matched, one after the other, besides their keys: of many rows of one text,
+#: those that are alike belong together.
+LEVELS = (("label", "split"), ("label",), ())
+#: Odd numbers that mix digests well (of splitmix64).
+_MIX, _STEP = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x9E3779B97F4A7C15)
+
+Digests = NDArray[np.uint64]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set and its rows: the columns id, text and label by split, and the whole schema."""
+    """A data set, a way to its rows, and its schema."""
 
     named: NamedDataset
-    tables: Mapping[str, pa.Table]
+    #: Gives a split's columns id, text and label in batches, as often as it is asked.
+    read: Callable[[str], Iterable[pa.RecordBatch]]
     schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Digests of all rows of a data set, in the order of its splits; each array is [rows]."""
+
+    key: Digests
+    text: Digests
+    label: Digests
+    split: Digests
 
 
 def difference(first: Rows, second: Rows) -> Found:
     """Compare two data sets.
 
     A row is found again by its id where the sources of both have a column for it, else by its
-    text; the second row of one text is compared with the second. No Python object is made of a
-    row that is not shown.
+    text. A row takes 32 bytes of memory, however long it is; of a million, two are taken for
+    alike that are not with a probability under 10⁻⁷.
 
     Args:
         first: What it was.
         second: What it is.
     """
-    by: Literal["id", "text"] = (
-        "id" if first.named.identified and second.named.identified else "text"
+    identified = first.named.identified and second.named.identified
+    by: Literal["id", "text"] = "id" if identified else "text"
+    one, other = _side(first, by), _side(second, by)
+    was, now = _pairs(one, other)
+    gone = np.setdiff1d(np.arange(len(one.key)), was, assume_unique=True)
+    new = np.setdiff1d(np.arange(len(other.key)), now, assume_unique=True)
+    # A missing partner is -1.
+    kinds: dict[Change, tuple[Places, Places]] = {
+        "added": (np.full(len(new), -1), new),
+        "removed": (gone, np.full(len(gone), -1)),
+    }
+    compared: tuple[tuple[Change, Digests, Digests], ...] = (
+        ("relabelled", one.label, other.label),
+        ("reworded", one.text, other.text),
+        ("moved", one.split, other.split),
     )
-    one, other = _keyed(first, by), _keyed(second, by)
-    joined = one.join(
-        other,
-        keys=["key", "nth"],
-        join_type="full outer",
-        left_suffix="_first",
-        right_suffix="_second",
-        coalesce_keys=True,
-    )
-    changed = {kind: joined.filter(mask) for kind, mask in _masks(joined).items()}
+    for kind, before, after in compared:
+        differs = before[was] != after[now]
+        kinds[kind] = (was[differs], now[differs])
     return Found(
         first=first.named.id,
         second=second.named.id,
         by=by,
-        rows=(one.num_rows, other.num_rows),
-        counts={kind: table.num_rows for kind, table in changed.items()},
-        changes=tuple(row for kind, table in changed.items() for row in _shown(kind, table)),
+        rows=(len(one.key), len(other.key)),
+        counts={kind: len(places) for kind, (places, _) in kinds.items()},
+        changes=_shown(kinds, first, second, by),
         labels=_labels(first.named, second.named),
         columns=_columns(first.schema, second.schema),
     )
 
 
-def _keyed(rows: Rows, by: str) -> pa.Table:
-    """Return all rows with their key and, among those of one key, their place."""
-    parts = []
-    for split, table in rows.tables.items():
-        columns = {name: pc.cast(table[name], pa.large_string()) for name in ("text", "label")}
-        # A key may be missing; the join would find no partner for it.
-        columns["key"] = pc.fill_null(pc.cast(table[by], pa.large_string()), "")
-        columns["split"] = pa.array([split] * table.num_rows, pa.large_string())
-        parts.append(pa.table(columns))
-    table = pa.concat_tables(parts).sort_by([("key", "ascending"), ("label", "ascending")])
-    key = table["key"].combine_chunks()
-    new = np.ones(len(key), dtype=bool)
-    if len(key) > 1:
-        new[1:] = pc.not_equal(key[1:], key[:-1]).to_numpy(zero_copy_only=False)
-    place = np.arange(len(key))
-    nth = place - np.maximum.accumulate(np.where(new, place, 0))
-    table = table.append_column("nth", pa.array(nth, pa.int64()))
-    return table.append_column("there", pa.array(np.ones(len(key), dtype=bool)))
+def _side(rows: Rows, by: str) -> _Side:
+    parts: dict[str, list[Digests]] = {"key": [], "text": [], "label": [], "split": []}
+    for number, split in enumerate(rows.named.splits):
+        for batch in rows.read(split):
+            text = _digests(batch["text"])
+            parts["text"].append(text)
+            parts["key"].append(text if by == "text" else _digests(batch[by]))
+            labels = pc.fill_null(pc.cast(batch["label"], pa.large_string()), "")
+            encoded = labels.dictionary_encode()
+            parts["label"].append(_digests(encoded.dictionary)[encoded.indices.to_numpy()])
+            parts["split"].append(np.full(batch.num_rows, number, np.uint64))
+    nothing = np.zeros(0, np.uint64)
+    return _Side(**{name: np.concatenate([nothing, *some]) for name, some in parts.items()})
 
 
-def _masks(joined: pa.Table) -> dict[Change, pa.ChunkedArray]:
-    was, now = pc.is_valid(joined["there_first"]), pc.is_valid(joined["there_second"])
-    both = pc.and_(was, now)
-
-    def differs(column: str) -> pa.ChunkedArray:
-        # A missing value is one like any other.
-        one, other = (pc.fill_null(joined[f"{column}_{side}"], "") for side in ("first", "second"))
-        return pc.and_(both, pc.not_equal(one, other))
-
-    return {
-        "added": pc.invert(was),
-        "removed": pc.invert(now),
-        "relabelled": differs("label"),
-        "reworded": differs("text"),
-        "moved": differs("split"),
-    }
+def _digests(column: pa.Array) -> Digests:
+    """Return the digests of a column's cells as texts; a missing one is like an empty one."""
+    cells = pc.cast(pc.cast(column, pa.large_string()), pa.large_binary()).to_pylist()
+    joined = b"".join(blake2b(cell or b"", digest_size=8).digest() for cell in cells)
+    return np.frombuffer(joined, np.uint64)
 
 
-def _shown(kind: Change, table: pa.Table) -> list[RowChange]:
-    assert kind in get_args(Change)
-    first = pc.select_k_unstable(table, SHOWN, [("key", "ascending"), ("nth", "ascending")])
-    return [
-        RowChange(
-            kind=kind,
-            key=row["key"],
-            **{name: (row[f"{name}_first"], row[f"{name}_second"]) for name in COMPARED},
+def _pairs(one: _Side, other: _Side) -> tuple[Places, Places]:
+    """Return the places of rows that are the same one in both, side by side."""
+    was, now = np.arange(len(one.key)), np.arange(len(other.key))
+    found: list[tuple[Places, Places]] = []
+    for level in LEVELS:
+        _, left, right = np.intersect1d(
+            _names(one, level, was),
+            _names(other, level, now),
+            assume_unique=True,
+            return_indices=True,
         )
-        for row in table.take(first).to_pylist()
-    ]
+        found.append((was[left], now[right]))
+        was, now = np.delete(was, left), np.delete(now, right)
+    firsts, seconds = zip(*found, strict=True)
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _names(side: _Side, level: Sequence[str], places: Places) -> Digests:
+    """Return a digest for each of some rows that no other of them has.
+
+    It is of the key and what else the level names, and of how many such rows came before.
+    """
+    mixed = side.key[places] * _MIX
+    for name in level:
+        mixed = (mixed ^ getattr(side, name)[places]) * _MIX
+    order = np.argsort(mixed, kind="stable")
+    ranked = mixed[order]
+    begins = np.ones(len(ranked), dtype=bool)
+    begins[1:] = ranked[1:] != ranked[:-1]
+    rank = np.arange(len(ranked))
+    before = rank - np.maximum.accumulate(np.where(begins, rank, 0))
+    names = np.empty_like(mixed)
+    names[order] = ranked + before.astype(np.uint64) * _STEP
+    return names
+
+
+def _shown(
+    kinds: dict[Change, tuple[Places, Places]], first: Rows, second: Rows, by: str
+) -> tuple[RowChange, ...]:
+    chosen: list[tuple[Change, int, int]] = []
+    for kind, (was, now) in kinds.items():
+        order = np.argsort(np.where(now < 0, was, now), kind="stable")[:SHOWN]
+        chosen += [(kind, int(was[n]), int(now[n])) for n in order]
+    before = _rows(first, {was for _, was, _ in chosen})
+    after = _rows(second, {now for _, _, now in chosen})
+    changes = []
+    for kind, left, right in chosen:
+        one, other = before.get(left, {}), after.get(right, {})
+        key = str((other or one)[by] or "")
+        text, label, split = ((one.get(n), other.get(n)) for n in ("text", "label", "split"))
+        changes.append(RowChange(kind=kind, key=key, text=text, label=label, split=split))
+    return tuple(changes)
+
+
+def _rows(rows: Rows, places: set[int]) -> dict[int, dict[str, Any]]:
+    """Return the rows at some places, counted through all splits."""
+    found, begin = {}, 0
+    for split in rows.named.splits:
+        for batch in rows.read(split):
+            end = begin + batch.num_rows
+            here = sorted(place for place in places if begin <= place < end)
+            some = batch.take(pa.array([place - begin for place in here], pa.int64()))
+            for place, row in zip(here, some.to_pylist(), strict=True):
+                found[place] = {**row, "split": split}
+            begin = end
+    return found
 
 
 def _labels(first: NamedDataset, second: NamedDataset) -> dict[str, tuple[int, int]]:
     """Return the rows of each label in either, where they differ; the largest change first."""
-    one, other = _counts(first), _counts(second)
+    one, other = first.totals, second.totals
     pairs = {label: (one.get(label, 0), other.get(label, 0)) for label in {**one, **other}}
     changed = [(label, pair) for label, pair in pairs.items() if pair[0] != pair[1]]
     return dict(sorted(changed, key=lambda found: (-abs(found[1][1] - found[1][0]), found[0])))
-
-
-def _counts(named: NamedDataset) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for labels in named.profile.labels.values() if named.profile else ():
-        for label, count in labels.items():
-            counts[label] = counts.get(label, 0) + count
-    return counts
 
 
 def _columns(first: pa.Schema, second: pa.Schema) -> dict[str, tuple[str | None, str | None]]:

@@ -90,12 +90,10 @@ class Reader:
         """
         splits = self.splits()
         self.check(splits)
-        tables = {
-            split: pq.read_table(self.path / f"{split}.parquet", columns=["id", "text", "label"])
-            for split in splits
-        }
         schema = pa.unify_schemas(map(self.schema, splits), promote_options="permissive")
-        return differences.Rows(self.named, tables, schema)
+        return differences.Rows(
+            self.named, lambda split: self.batches(split, ("id", "text", "label")), schema
+        )
 
     def page(self, split: str | None, label: str, search: str, begin: int, count: int) -> Page:
         """Return some of the rows that fit; no Python object is made of the others.
@@ -108,14 +106,22 @@ class Reader:
             count: How many are shown at most.
         """
         rows: list[dict[str, Any]] = []
-        total = 0
+        total, all_fit = 0, not (label or search)
         for name in self.splits(split):
-            for batch in self.batches(name, SHOWN):
+            before, held = total, self.named.dataset.counts[name]
+            batches = self.batches(name, SHOWN)
+            # Where all fit, nothing is read that is not shown or on the way to it.
+            if all_fit and before + held <= begin:
+                batches = iter(())
+            for batch in batches:
+                if all_fit and len(rows) == count:
+                    break
                 fits = self._fitting(batch, label, search)
                 here = batch if fits is None else batch.filter(fits)
                 wanted = here.slice(max(0, begin - total), count - len(rows))
                 rows += [{"split": name, **row} for row in wanted.to_pylist()]
                 total += here.num_rows
+            total = before + held if all_fit else total
         return Page(rows, total)
 
     def _fitting(self, batch: pa.RecordBatch, label: str, search: str) -> pa.Array | None:
