@@ -18,8 +18,8 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel
 
 from bessemer.core import digest, errors, folder
-from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.datasets import Difference, Exported, Form, NamedDataset
+from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.progress import Watcher
 from bessemer.core.records import (
     Alias,

@@ -121,7 +121,7 @@ def test_an_export_is_whole_or_absent(platform: Platform, tmp_path: Path) -> Non
     assert told["distribution"][0]["sha256"] == made.files["rows.csv"]
     with pytest.raises(ConflictError):
         platform.datasets.export("small", tmp_path)
-    with pytest.raises(RequestError, match="labelled spans"):
+    with pytest.raises(RequestError, match="labelled parts"):
         platform.datasets.export("small", tmp_path / "bad", "conll")
     with pytest.raises(UnknownNameError, match="'trian'"):
         platform.datasets.export("small", tmp_path / "bad", "csv", "trian")
@@ -144,7 +144,7 @@ def test_the_same_over_http(server: Server, tmp_path: Path) -> None:
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
     with pytest.raises(ConflictError):
         there.export("small", tmp_path)
-    with pytest.raises(BessemerError, match="labelled spans"):
+    with pytest.raises(BessemerError, match="labelled parts"):
         there.export("small", tmp_path / "bad", "conll")
     assert not (tmp_path / "bad").exists()
     headers = {"Authorization": f"Bearer {server.owner}"}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -14,14 +12,9 @@ import pyarrow.compute as pc
 
 from bessemer.core.datasets import Form
 from bessemer.prepare.checks import answers_of
-from bessemer.tasks.base import Answers, Task
-from bessemer.tasks.token_classification import IDEOGRAPHS
-
-#: What a spreadsheet takes for the beginning of a formula: OWASP's list (CSV injection), with
-#: the wide forms that some take for the same.
-FORMULA = "[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-#: A token of a CoNLL file: what stands between blanks, but for scripts that are written without.
-_TOKEN = re.compile(rf"[{IDEOGRAPHS}]|[^\s{IDEOGRAPHS}]+")
+from bessemer.prepare.forms.conll import spans_of, tagged
+from bessemer.prepare.forms.csv import FORMULA, escaped
+from bessemer.tasks.base import Task
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -41,36 +34,18 @@ class Writer:
     nested: bool = True
 
 
-def safe(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: with an apostrophe before it."""
-    return f"'{cell}" if re.match(FORMULA, cell) else cell
-
-
-def tagged(text: str, answers: Answers) -> Iterator[tuple[str, str]]:
-    """Yield the tokens of a text with their tags (IOB2), cut where a span begins or ends."""
-    spans = sorted(answers)
-    bounds = sorted({edge for span in spans for edge in (span.start, span.end)})
-    for match in _TOKEN.finditer(text):
-        start, end = match.span()
-        edges = [start, *(edge for edge in bounds if start < edge < end), end]
-        for left, right in pairwise(edges):
-            span = next((one for one in spans if one.start <= left < one.end), None)
-            part = "" if span is None else "B-" if span.start == left else "I-"
-            yield text[left:right], part + span.label if span else "O"
-
-
 def _csv(batches: Batches, schema: pa.Schema, task: Task, file: BinaryIO) -> None:
     from pyarrow import csv
 
     writer = None
     for batch in batches:
-        names = [safe(name) for name in batch.schema.names]
+        names = [escaped(name) for name in batch.schema.names]
         plain = pa.record_batch([_plain(column) for column in batch.columns], names)
         # The schema is the converted one's; without a row there is a heading all the same.
         writer = writer or csv.CSVWriter(file, plain.schema)
         writer.write_batch(plain)
     if writer is None:
-        empty = pa.schema([(safe(name), pa.string()) for name in schema.names])
+        empty = pa.schema([(escaped(name), pa.string()) for name in schema.names])
         writer = csv.CSVWriter(file, empty)
         writer.write_table(empty.empty_table())
     writer.close()
@@ -87,7 +62,7 @@ def _plain(column: pa.Array) -> pa.Array:
         kind = pa.string()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = pc.cast(column, pa.large_string())
-        return pc.replace_substring_regex(column, f"^({FORMULA})", "'\\1")
+        return pc.replace_substring_regex(column, f"^({FORMULA})", r"'\1")
     return column
 
 
@@ -113,7 +88,7 @@ def _conll(batches: Batches, schema: pa.Schema, task: Task, file: BinaryIO) -> N
     for batch in batches:
         table = pa.table(batch)
         for text, answers in zip(table["text"].to_pylist(), answers_of(table, task), strict=True):
-            lines = [f"{token} {tag}\n" for token, tag in tagged(text, answers)]
+            lines = [f"{token} {tag}\n" for token, tag in tagged(text, spans_of(answers))]
             file.write("".join([*lines, "\n"]).encode())
 
 

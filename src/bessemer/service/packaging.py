@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bessemer.core.datasets import Exported, Form
-from bessemer.core.errors import RequestError, UnknownNameError
+from bessemer.core.errors import UnknownNameError
 from bessemer.core.folder import storage_errors
 from bessemer.prepare import card
 from bessemer.prepare.exports import WRITERS
@@ -71,11 +71,6 @@ def write(reader: Reader, form: Form, split: str | None, opened: Opened) -> list
     if form not in WRITERS:
         raise UnknownNameError("form", form, WRITERS)
     writer = WRITERS[form]
-    if form == "conll" and reader.task.pooled:
-        raise RequestError(
-            f"{reader.named.id} has labels of whole texts, conll holds labelled spans.",
-            remedy="Export it as csv, jsonl or parquet.",
-        )
     splits = reader.splits(split)
     reader.check(splits)
     schema = _schema([reader.schema(name) for name in splits])
