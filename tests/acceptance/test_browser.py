@@ -201,7 +201,9 @@ def test_everything_fits_a_narrow_screen_and_the_keyboard_reaches_it(page: Page)
 def test_a_signal_ends_the_server_although_a_page_is_open(page: Page, server: Server) -> None:
     expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
     page.evaluate(
-        "Live.prototype.lost = function () { this.source.close(); document.title = 'ended'; }"
+        """() => {
+            Live.prototype.lost = function () { this.source.close(); document.title = 'ended'; };
+        }"""
     )
     began = time.monotonic()
     assert server.stop() == 0

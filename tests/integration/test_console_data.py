@@ -17,8 +17,9 @@ from tests.server import Server, running
 
 from bessemer.console.data import TEXT, cut
 from bessemer.core import folder
+from bessemer.core.dataset import Finding
 from bessemer.service.platform import Platform
-from bessemer.service.rows import FINDINGS
+from bessemer.service.rows import FINDINGS, INSPECTION, SUSPECTS, Reader
 from bessemer.tasks.base import Span
 
 ROOM = "/console/data"
@@ -110,20 +111,68 @@ def test_a_finding_opens_its_rows(server: Server, tmp_path: Path) -> None:
         kept = next(
             row for row in pq.read_table(place / "train.parquet").to_pylist() if BAD in row["text"]
         )
-        rows = [*range(1000, 1030), kept["row"]]
         columns = {
-            "rule": ["exact duplicate"] * 31, "action": ["dropped"] * 31,
-            "split": pa.nulls(31, pa.string()), "row": rows, "source": ["source"] * 31,
-            "other": [7] * 31, "detail": [f"seen {BAD}"] * 31,
+            "rule": ["exact duplicate"] * 2, "action": ["dropped"] * 2,
+            "split": pa.nulls(2, pa.string()), "row": [kept["row"], 5], "source": ["source"] * 2,
+            "other": [7, None], "detail": [f"seen {BAD}", ""],
         }  # fmt: skip
         pq.write_table(pa.table(columns), place / FINDINGS)
         shown = client.get(address).text
-        assert "1–25 of 31" in shown
+        assert "1–1 of 1" in shown
         assert "as row 7" in shown
-        last = client.get(address, params={"page": "1"}).text
-        assert "onerror=alert(1)&gt; is my text" in last
-        assert "gift_card" in last
-        assert BAD not in last + shown
+        assert "onerror=alert(1)&gt; is my text" in shown
+        assert "gift_card" in shown
+        assert BAD not in shown
+
+
+def test_every_row_of_a_finding_is_paged(platform: Platform) -> None:
+    """Two findings of one rule share a file; each has the rows of its source."""
+    named = platform.datasets.show("small")
+    reader = platform.datasets.reader(named)
+    alike = {"rule": "odd", "action": "kept", "rows": (1,)}
+    findings = (
+        Finding(count=30, **alike), Finding(count=3, rule="other", action="kept", rows=(1,)),
+        Finding(count=40, **alike),
+    )  # fmt: skip
+    dataset = named.dataset.model_copy(update={"findings": findings})
+    reader = Reader(reader.path, named.model_copy(update={"dataset": dataset}))
+    rows = [*range(1, 31), *range(101, 141)]
+    columns = {
+        "rule": ["odd"] * 70, "action": ["kept"] * 70, "split": pa.nulls(70, pa.string()),
+        "row": rows, "source": ["source"] * 70, "other": pa.nulls(70, pa.int64()),
+        "detail": [""] * 70,
+    }  # fmt: skip
+    (reader.path / FINDINGS).unlink(missing_ok=True)
+    pq.write_table(pa.table(columns), reader.path / FINDINGS)
+    assert [row["row"] for row in reader.found(0, 25, 25).rows] == rows[25:30]
+    page = reader.found(2, 25, 25)
+    assert (page.total, [row["row"] for row in page.rows]) == (40, rows[55:])
+    assert all(("text" in row) == (row["row"] <= 120) for row in page.rows)
+
+
+def test_labels_that_are_probably_wrong(server: Server, tmp_path: Path) -> None:
+    """What the stage `inspect` leaves behind is shown; it is written by hand here."""
+    home, address = server.platform.home, f"{ROOM}/small.1"
+    with logged_in(server) as client:
+        assert f"{address}/suspects" not in client.get(address).text
+        assert client.get(f"{address}/suspects").status_code == 400
+        with home.stages.make("inspect", "f" * 64) as place:
+            digest = server.platform.datasets.show("small.1").dataset.digest
+            (place / INSPECTION).write_text(json.dumps({"dataset": digest}))
+            count = 30
+            columns = {
+                "row": list(range(1, count + 1)), "split": ["train"] * count,
+                "text": [f"text {n} {BAD}" for n in range(count)], "given": ["gift_card"] * count,
+                "suggested": ["double_charge"] * count, "chance": [0.875] * count,
+                "score": [0.01] * count, "error": [n < 27 for n in range(count)],
+            }  # fmt: skip
+            pq.write_table(pa.table(columns), place / SUSPECTS)
+        assert f"{address}/suspects" in client.get(address).text
+        first = client.get(f"{address}/suspects").text
+        assert "1–25 of 27" in first
+        assert "0.88" in first
+        assert "text 26 &lt;img" in client.get(f"{address}/suspects", params={"page": 1}).text
+        assert BAD not in first
 
 
 def test_the_difference_and_the_download(server: Server, tmp_path: Path) -> None:

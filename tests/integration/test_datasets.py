@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from bessemer.core.errors import (
     ConflictError,
     CorruptError,
     RequestError,
+    StorageError,
     UnknownNameError,
 )
 from bessemer.service.platform import Platform
@@ -128,6 +130,22 @@ def test_an_export_is_whole_or_absent(platform: Platform, tmp_path: Path) -> Non
     assert not (tmp_path / "bad").exists()
     one = platform.datasets.export("small", tmp_path / "one", "parquet", "test")
     assert pq.read_table(tmp_path / "one" / "test.parquet").num_rows == one.rows == 36
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_full_disk_leaves_nothing(platform: Platform, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "place" / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    named = platform.datasets.show("small")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+        with pytest.raises(StorageError):
+            platform.datasets.export(named.id, target, form)
+        with pytest.raises(StorageError):
+            platform.datasets.zipped(named.id, form, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(target.parent.iterdir()) == []
 
 
 def test_the_same_over_http(server: Server, tmp_path: Path) -> None:

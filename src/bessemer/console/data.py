@@ -80,6 +80,7 @@ def routes(shell: Shell) -> list[Route]:
         Route(one, room.show_dataset),
         Route(f"{one}/rows", room.rows),
         Route(f"{one}/findings/{{finding:int}}", room.finding),
+        Route(f"{one}/suspects", room.suspects),
         Route(f"{one}/difference", room.difference),
         Route(f"{one}/export", room.export),
     ]
@@ -110,6 +111,7 @@ class Room:
             paged=self._paged(reader, request),
             chosen=_chosen(request),
             told=ACTIONS,
+            suspects=reader.suspects(0, 0),
             labels=list(labels)[:MOST_LABELS],
             labels_left=max(0, len(labels) - MOST_LABELS),
             pictures=_pictures(named, list(labels)[:MOST_LABELS]),
@@ -131,7 +133,7 @@ class Room:
         if number >= len(findings):
             raise UnknownNameError("finding", str(number), map(str, range(len(findings))))
         page = _number(request)
-        found = reader.found(findings[number], page * ROWS, ROWS)
+        found = reader.found(number, page * ROWS, ROWS)
         return self._shell.pages.render(
             request,
             "found.html",
@@ -140,6 +142,15 @@ class Room:
             number=number,
             paged=Paged(found, page, reader.task),
         )
+
+    def suspects(self, request: Request) -> Response:
+        """Show a page of the rows whose label is probably wrong."""
+        reader, page = self._reader(request), _number(request)
+        found = reader.suspects(page * ROWS, ROWS)
+        if found is None:
+            raise RequestError(f"The labels of {reader.named.id} were not inspected.")
+        paged = Paged(found, page, reader.task)
+        return self._shell.pages.render(request, "suspects.html", named=reader.named, paged=paged)
 
     def difference(self, request: Request) -> Response:
         """Show what has changed since the project's data set before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from bessemer.tasks.base import TASKS, Task
 BATCH = 16_384
 #: Every row of every finding, where they were written.
 FINDINGS = "findings.parquet"
+#: What the stage `inspect` found, and the rows that it ranked.
+INSPECTION, SUSPECTS = "inspection.json", "suspects.parquet"
 #: What a page shows of a row.
 SHOWN = ("row", "id", "text", "label")
 
@@ -147,15 +150,24 @@ class Reader:
         said = [any(label_of(a) == label for a in row) for row in answers_of(some, self.task)]
         return pc.replace_with_mask(near, near, pa.array(said, pa.bool_()))
 
-    def found(self, finding: Finding, begin: int, count: int) -> Page:
+    def found(self, number: int, begin: int, count: int) -> Page:
         """Return some of the rows that a finding names, with their texts where they still are.
 
         A row that was left out has its number and what was said of it only.
+
+        Args:
+            number: Of the finding, from 0.
+            begin: How many rows come before the first that is wanted.
+            count: How many are wanted at most.
         """
-        path = self.path / FINDINGS
+        findings = self.named.dataset.findings
+        path, finding = self.path / FINDINGS, findings[number]
         if path.is_file():
             same = (pc.field("rule") == finding.rule) & (pc.field("action") == finding.action)
             table = pq.read_table(path, filters=same)
+            # A rule may have found something in each source file; the rows are in their order.
+            alike = [f for f in findings[:number] if _kind(f) == _kind(finding)]
+            table = table.slice(sum(f.count for f in alike), finding.count)
         else:
             table = pa.table({"row": pa.array(finding.rows, pa.int64())})
         total = table.num_rows
@@ -164,6 +176,19 @@ class Reader:
         rows = [{**blank, **row} for row in table.to_pylist()]
         texts = self._texts([(row["source"], row["row"]) for row in rows])
         return Page([{**row, **texts.get((row["source"], row["row"]), {})} for row in rows], total)
+
+    def suspects(self, begin: int, count: int) -> Page | None:
+        """Return some of the rows whose label is probably wrong, the surest first.
+
+        None where nobody has looked for them; see `Platform.inspect`.
+        """
+        stage = self.path.parent.parent / "inspect"
+        for path in sorted(stage.glob(f"*/{INSPECTION}"), key=lambda p: -p.stat().st_mtime):
+            if json.loads(path.read_text("utf-8"))["dataset"] == self.named.dataset.digest:
+                errors = pc.field("error")
+                table = pq.read_table(path.with_name(SUSPECTS), filters=errors)
+                return Page(table.slice(begin, count).to_pylist(), table.num_rows)
+        return None
 
     def _texts(self, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
         """Return the rows with these numbers in these source files, as far as there are."""
@@ -178,3 +203,7 @@ class Reader:
                 for row in batch.filter(pc.is_in(batch[ROW], numbers)).to_pylist():
                     found[source, row[ROW]] = {"split": split, **row}
         return found
+
+
+def _kind(finding: Finding) -> tuple[str, str]:
+    return finding.rule, finding.action
