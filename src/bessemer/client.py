@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel
 
 from bessemer.core import digest, errors, folder
+from bessemer.core.datasets import Difference, Exported, Form, NamedDataset
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.progress import Watcher
 from bessemer.core.records import (
@@ -50,6 +54,7 @@ class Client:
             raise errors.RequestError(f"The address {url!r} begins with neither http nor https.")
         self._http = _Http(url.rstrip("/") + "/api/v1", key)
         self.runs = _Runs(self._http)
+        self.datasets = _Datasets(self._http)
         self.releases = _Releases(self._http)
         self.deployments = _Deployments(self._http)
         self.aliases = _Aliases(self._http)
@@ -152,12 +157,28 @@ class _Http:
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         return [kind.model_validate(value) for value in self.call("GET", path + query)]
 
-    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> bytes:
+    def receive(self, path: str, file: IO[bytes]) -> None:
+        """Write what an address answers into a file."""
+        self._send("GET", path, None, {}, file)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        content: Any,
+        headers: dict[str, str],
+        file: IO[bytes] | None = None,
+    ) -> bytes:
         request = urllib.request.Request(self._url + path, content, headers, method=method)
         request.add_header("Authorization", f"Bearer {self._key}")
+        text = b""
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                text: bytes = answer.read()
+                if file is None:
+                    text = answer.read()
+                else:
+                    with folder.storage_errors(Path(tempfile.gettempdir())):
+                        shutil.copyfileobj(answer, file)
         except urllib.error.HTTPError as error:
             raise _refused(error) from error
         except (OSError, HTTPException) as error:
@@ -197,6 +218,44 @@ class _Runs:
     def show(self, run: str) -> Run:
         """Return one run."""
         return Run.model_validate(self._http.call("GET", f"/runs/{_quoted(run)}"))
+
+
+class _Datasets:
+    def __init__(self, http: _Http) -> None:
+        self._http = http
+
+    def list(self, project: str | None = None) -> builtins.list[NamedDataset]:
+        """Return all data sets, or a project's, newest first, without their profiles."""
+        return self._http.nouns("/datasets", NamedDataset, project=project)
+
+    def show(self, dataset: str) -> NamedDataset:
+        """Return one data set with its profile and the runs that it went into."""
+        return NamedDataset.model_validate(self._http.call("GET", f"/datasets/{_quoted(dataset)}"))
+
+    def diff(self, first: str, second: str) -> Difference:
+        """Have two data sets compared row by row."""
+        path = f"/datasets/{_quoted(first)}/diff/{_quoted(second)}"
+        return Difference.model_validate(self._http.call("GET", path))
+
+    def export(
+        self, dataset: str, path: str | Path, form: Form = "csv", split: str | None = None
+    ) -> Exported:
+        """Fetch a data set's rows and its card into a new folder; see `Datasets.export`."""
+        target = Path(path).absolute()
+        folder.check_new(target)
+        named = self.show(dataset)
+        query = urllib.parse.urlencode({"form": form} | ({"split": split} if split else {}))
+        with tempfile.TemporaryFile() as received:
+            self._http.receive(f"/datasets/{_quoted(named.id)}/export?{query}", received)
+            with folder.atomic_folder(target) as aside, zipfile.ZipFile(received) as archive:
+                archive.extractall(aside)
+                card = json.loads((aside / "croissant.json").read_text(encoding="utf-8"))
+                files = {one["name"]: one["sha256"] for one in card["distribution"]}
+                for name, sha256 in files.items():
+                    folder.check_file(aside / name, sha256)
+        counts = named.dataset.counts
+        rows = sum(counts.values()) if split is None else counts[split]
+        return Exported(dataset=named.id, form=form, path=str(target), rows=rows, files=files)
 
 
 class _Releases:

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.acceptance.test_processes import Server
 from tests.conftest import copy_home
 from tests.integration.test_console import release_again
+from tests.integration.test_console_data import BAD, prepare_wild
 
 from bessemer.service.platform import Platform
 
@@ -22,6 +23,12 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: Milliseconds that a page may take to show what it should.
 PATIENCE = 10_000
+#: How many colours each picture of a page has.
+COLOURS = """() => [...document.querySelectorAll("[data-plot] canvas")].map((canvas) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    return new Set(new Uint32Array(data.buffer)).size;
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +41,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = copy_home(finished / "home", tmp_path_factory.mktemp("console") / "home")
+    place = tmp_path_factory.mktemp("console")
+    home = copy_home(finished / "home", place / "home")
     platform = Platform.open(home)
+    prepare_wild(platform, place / "wild")
     platform.deploy(release_again(platform), "small")
     platform.home.database.close()
     with Server(home) as found:
@@ -92,13 +101,7 @@ def test_numbers_change_as_requests_come(page: Page, server: Server) -> None:
     assert shown(page, "rate") > 1
     assert 0 < shown(page, "p50") < 1000
     expect(page.locator("[data-bases]")).to_contain_text("onnx")
-    drawn = page.evaluate(
-        """() => [...document.querySelectorAll("[data-plot] canvas")].map((canvas) => {
-            const { width, height } = canvas;
-            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-            return new Set(new Uint32Array(data.buffer)).size;
-        })"""
-    )
+    drawn = page.evaluate(COLOURS)
     assert len(drawn) == 3
     assert min(drawn) > 2
 
@@ -122,6 +125,37 @@ def test_a_route_is_tried_and_rolled_back(page: Page) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     expect(page.locator("#state section").first).to_contain_text("small@1")
     expect(page.get_by_role("button", name="Roll back")).to_have_count(0)
+
+
+def test_a_data_set_is_looked_through(page: Page) -> None:
+    page.get_by_role("link", name="Data", exact=True).click()
+    page.get_by_role("link", name="small.2").click()
+    expect(page.get_by_role("heading", name="small.2")).to_be_visible()
+    drawn = page.evaluate(COLOURS)
+    assert len(drawn) == 2
+    assert min(drawn) > 5
+    told = page.locator("[data-picture=lengths] [data-told]")
+    page.locator("[data-picture=lengths] [data-plot]").hover()
+    expect(told).to_have_text(re.compile(r"\d+[–+]"))
+    finding = page.locator("#findings details").filter(has_text="exact duplicate")
+    finding.locator("summary").click()
+    expect(finding).to_contain_text("not in the data set")
+    page.locator("#difference summary").click()
+    expect(page.locator("#difference")).to_contain_text("Rows are compared by their texts.")
+    rows = page.locator("#rows")
+    expect(rows).to_contain_text("1–25 of 129")
+    page.get_by_label("Text contains").fill("onerror")
+    expect(rows).to_contain_text(f"{BAD} is my text")
+    assert page.locator("main img").count() == 0
+    page.get_by_label("Text contains").fill("")
+    page.get_by_label("Label", exact=True).select_option(f"label {BAD}")
+    expect(rows).to_contain_text("1–9 of 9")
+    page.get_by_label("Label", exact=True).select_option("")
+    rows.get_by_role("button", name="Next").click()
+    expect(rows).to_contain_text("26–50 of 129")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="parquet").click()
+    assert download.value.suggested_filename == "small.2.parquet.zip"
 
 
 def test_a_change_from_elsewhere_is_seen_without_a_reload(page: Page, server: Server) -> None:
@@ -154,7 +188,7 @@ def test_language_and_colours_are_switched_and_kept(page: Page) -> None:
 
 def test_everything_fits_a_narrow_screen_and_the_keyboard_reaches_it(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    for path in ("/console/deployments", "/console/deployments/small"):
+    for path in ("/console/deployments", "/console/deployments/small", "/console/data/small.2"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.keyboard.press("Tab")
@@ -166,7 +200,11 @@ def test_everything_fits_a_narrow_screen_and_the_keyboard_reaches_it(page: Page)
 
 def test_a_signal_ends_the_server_although_a_page_is_open(page: Page, server: Server) -> None:
     expect(page.get_by_role("status")).to_have_text("live", timeout=PATIENCE)
-    page.evaluate("Live.prototype.lost = () => { document.title = 'ended'; }")
+    page.evaluate(
+        """() => {
+            Live.prototype.lost = function () { this.source.close(); document.title = 'ended'; };
+        }"""
+    )
     began = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began < 4

@@ -81,6 +81,7 @@ def test_items_are_leased_answered_and_leased_to_others_in_time(
     second = campaigns.next(name, "bob")
     assert (second.number, second.leased_to) == (1, ("ann", "bob"))
     assert campaigns.next(name, "cem").number == 2
+    assert campaigns.say(name, 3, "eve", label="other", seconds=9e9).seconds == 600
     said = campaigns.say(name, 1, "ann", label="refund", seconds=1.5, suggested=False)
     assert (said.label, said.seconds, said.suggested, said.at) == ("refund", 1.5, False, clock.now)
     assert campaigns.say(name, 1, "ann", label="refund", seconds=9.0) == said
@@ -102,6 +103,19 @@ def test_items_are_leased_answered_and_leased_to_others_in_time(
     assert label_all(campaigns, name, "bob") == [2, 3]
 
 
+def test_the_item_after_the_next_one_is_held(campaigns: Campaigns, clock: Clock) -> None:
+    def held(annotator: str) -> list[int]:
+        return [item.number for item in campaigns.hold(name, annotator)]
+
+    name = begin(campaigns, texts(6), budget_labels=5)
+    assert (held("ann"), held("ann"), held("bob")) == ([1, 2], [1, 2], [3, 4])
+    campaigns.say(name, 1, "ann", label="refund")
+    assert campaigns.next(name, "ann").number == 2
+    assert (held("ann"), held("cem")) == ([2, 5], []), "the budget is spent"
+    clock.now += timedelta(minutes=11)
+    assert (held("cem"), held("ann")) == ([2, 3], [4, 5])
+
+
 def test_a_skipped_item_is_for_others(campaigns: Campaigns) -> None:
     name = begin(campaigns, texts(2))
     assert campaigns.next(name, "ann").number == 1
@@ -121,8 +135,9 @@ def test_undo_withdraws_and_deletes_nothing(campaigns: Campaigns) -> None:
         campaigns.say(name, campaigns.next(name, "ann").number, "ann", label=label)
     assert campaigns.next(name, "ann").number == 3
     assert campaigns.undo(name, "ann").number == 2
-    assert campaigns.next(name, "bob").number == 3
     assert campaigns.undo(name, "ann").number == 1
+    # Two items are before her again, and what she has not begun is for others.
+    assert campaigns.next(name, "bob").number == 3
     assert campaigns.next(name, "ann").number == 1
     assert campaigns.answers(name) == []
     with pytest.raises(ConflictError, match="no answer"):

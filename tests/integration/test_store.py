@@ -19,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests.conftest import write_project
 
 import bessemer.store
 from bessemer.core.errors import ConflictError, OperatorError, RequestError, UnknownNameError
@@ -163,6 +164,20 @@ def test_keys(url: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="owner, caller"):
         platform.keys.create("a", "king")  # type: ignore[arg-type]
     assert (tmp_path / "snapshot.json").stat().st_mode & 0o077 == 0
+    platform.home.database.close()
+
+
+def test_data_sets_know_their_runs(url: str, tmp_path: Path) -> None:
+    platform = Platform.open(tmp_path / "home")
+    project = write_project(tmp_path / "project")
+    run = platform.prepare(project)
+    named = platform.datasets.show("small")
+    assert named == platform.datasets.show("small.1")
+    assert [(use.run, use.trained, use.release) for use in named.uses] == [(run.id, False, None)]
+    trained = run.model_copy(update={"seconds": {"train": 1.5}, "release": "small@1"})
+    platform.runs.save(trained)
+    [use] = platform.datasets.list("small")[0].uses
+    assert (use.trained, use.release, use.started_at) == (True, "small@1", run.started_at)
     platform.home.database.close()
 
 

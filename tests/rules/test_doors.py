@@ -59,10 +59,11 @@ def commands() -> set[str]:
 SERVICE_ONLY = {
     "runs.begin", "runs.save", "releases.bundle", "releases.register",
     "deployments.live", "deployments.deploy", "keys.first",
+    "datasets.register", "datasets.reader", "datasets.zipped",
 }  # fmt: skip
 #: What the pages do for annotators, and `label` for a project.
 LABELLING = {
-    "new", "add", "next", "say", "undo", "settle", "disagreements", "items", "answers",
+    "new", "add", "next", "hold", "say", "undo", "settle", "disagreements", "items", "answers",
     "labelled", "snapshot",
 }  # fmt: skip
 SERVICE_ONLY |= {f"campaigns.{name}" for name in LABELLING}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,25 @@ def test_wrong_files_are_refused_whole(
         campaigns.import_(name, path, form)
     assert [item.key for item in campaigns.items(name)] == ["known"]
     assert campaigns.answers(name) == []
+
+
+def test_times_of_all_zones_and_numbers_are_understood(
+    campaigns: Campaigns, tmp_path: Path
+) -> None:
+    path = tmp_path / "items.jsonl"
+    row = {"key": 7, "text": "x", "label": "refund"}
+    said = [("ann", "2026-11-26T10:00:00+02:00"), (3, "2026-11-26T08:00:00"), ("bob", None)]
+    lines = [json.dumps(row | {"annotator": who, "at": at}) for who, at in said]
+    path.write_text("\n".join(lines))
+    name = campaigns.new(ONE).id
+    assert campaigns.import_(name, path) == Imported(items=1, votes=3)
+    ann, three, bob = campaigns.answers(name)
+    assert three.annotator == "3"
+    assert ann.at == three.at == datetime(2026, 11, 26, 8, tzinfo=UTC)
+    assert datetime.now(UTC) - bob.at < timedelta(minutes=5)
+    path.write_text(json.dumps(row | {"annotator": "cem", "at": "0001-01-01T00:00:00+10:00"}))
+    with pytest.raises(DataError, match="calendar"):
+        campaigns.import_(name, path)
 
 
 def test_huge_files_and_unknown_forms_are_refused(

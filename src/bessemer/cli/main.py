@@ -24,6 +24,7 @@ COMMANDS = {
     "deploy": ("serving", "Let a route serve a release."),
     "serve": ("serving", "Serve all routes over HTTP."),
     "runs": ("nouns", "List and show runs."),
+    "datasets": ("datasets", "List, show, compare and export data sets."),
     "releases": ("nouns", "List, show and verify releases."),
     "deployments": ("nouns", "List deployments; promote, roll back, unload, load."),
     "aliases": ("nouns", "List, set and remove other names of routes."),

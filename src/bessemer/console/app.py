@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bessemer.console import deployments
+from bessemer.console import data, deployments
 from bessemer.console.forms import form
 from bessemer.console.guard import CONSOLE, LOGIN, STATIC, Guard
 from bessemer.console.live import Live
@@ -32,7 +32,9 @@ from bessemer.serve.dataplane import DataPlane
 from bessemer.service.platform import Platform
 
 #: In the order of the navigation. Each has a `NAME` and `routes(shell)`.
-ROOMS = (deployments,)
+ROOMS = (data, deployments)
+#: The room that a log-in leads to.
+FIRST = deployments
 #: Where a log-in may lead to.
 _WITHIN = re.compile(rf"{CONSOLE}(/\w[\w.-]*)*")
 Statuses = Sequence[tuple[type[BessemerError], int]]
@@ -62,7 +64,7 @@ def console(
 
     def enter(_: Request) -> Response:
         """Lead to the first room."""
-        return RedirectResponse(shell.address(ROOMS[0].NAME), 303)
+        return RedirectResponse(shell.address(FIRST.NAME), 303)
 
     routes: list[BaseRoute] = [
         Mount(STATIC, StaticFiles(directory=str(resources.files(__package__) / "static"))),

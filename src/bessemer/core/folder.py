@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bessemer.core import digest
-from bessemer.core.errors import CorruptError, StorageError
+from bessemer.core.errors import ConflictError, CorruptError, StorageError
 
 MANIFEST = "manifest.json"
 
@@ -66,6 +66,18 @@ def atomic_folder(target: Path, *, unsealed: tuple[str, ...] = ()) -> Iterator[P
             _fsync(target.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_new(target: Path) -> None:
+    """Refuse a folder that somebody may have something in; `atomic_folder` would replace it.
+
+    Raises:
+        ConflictError: There is a file, or a folder that is not empty.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConflictError(
+            f"{target} is there already.", remedy="Name a folder that does not exist yet."
+        )
 
 
 def atomic_file(target: Path, content: bytes, *, mode: int = 0o644) -> None:

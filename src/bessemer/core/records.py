@@ -63,6 +63,8 @@ class Run(Record):
     error: str | None
     #: The project file with every default filled in.
     resolved: dict[str, Any]
+    #: Digest of its data set; None in runs of older versions.
+    dataset: str | None = None
 
 
 class Release(Record):

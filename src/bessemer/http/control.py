@@ -16,8 +16,9 @@ from fastapi import Path as InPath
 from pydantic import Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, StreamingResponse
 
+from bessemer.core.datasets import Difference, Form, NamedDataset
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.records import (
     Alias,
@@ -99,6 +100,7 @@ def routes(platform: Platform) -> APIRouter:
         return platform.acting_for(request.state.key)
 
     _projects(router, acting)
+    _datasets(router, acting)
     _releases(router, acting)
     _deployments(router, acting)
     _aliases(router, acting)
@@ -143,6 +145,32 @@ def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     def show_run(request: Request, run: str) -> Run:
         """Show one run."""
         return acting(request).runs.show(run)
+
+
+def _datasets(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/datasets", name="datasets.list")
+    def list_datasets(request: Request, project: str | None = None) -> list[NamedDataset]:
+        """List data sets, newest first."""
+        return acting(request).datasets.list(project)
+
+    @router.get("/datasets/{dataset}", name="datasets.show")
+    def show_dataset(request: Request, dataset: str) -> NamedDataset:
+        """Show one data set: what it is, what was found in it, what it went into."""
+        return acting(request).datasets.show(dataset)
+
+    @router.get("/datasets/{first}/diff/{second}", name="datasets.diff")
+    def diff_datasets(request: Request, first: str, second: str) -> Difference:
+        """Compare two data sets row by row."""
+        return acting(request).datasets.diff(first, second)
+
+    @router.get("/datasets/{dataset}/export", name="datasets.export")
+    def export_dataset(
+        request: Request, dataset: str, form: Form = "csv", split: str | None = None
+    ) -> StreamingResponse:
+        """Send a data set's rows with its card, as a zip file."""
+        name, pieces = acting(request).datasets.zipped(dataset, form, split)
+        held = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(pieces, media_type="application/zip", headers=held)
 
 
 def _releases(router: APIRouter, acting: Callable[[Request], Platform]) -> None:

@@ -24,38 +24,51 @@ from bessemer.store import tables
 LEASE = timedelta(minutes=10)
 
 
-def ask(home: Home, connection: Connection, campaign: Campaign, annotator: str) -> Item | None:
-    """Return what an annotator is to label now, leased to them; see `Campaigns.next`."""
+def ask(
+    home: Home, connection: Connection, campaign: Campaign, annotator: str, count: int
+) -> list[Item]:
+    """Return what an annotator is to label now, and the one after it if `count` is 2.
+
+    They are leased to them; see `Campaigns.next` and `Campaigns.hold`.
+    """
     check_name("annotator", annotator)
     if campaign.state == "closed":
-        return None
+        return []
     now = home.clock()
     _end_leases(connection, campaign.id, now)
     leases = tables.leases
     mine = connection.execute(
         sa.select(leases).where(leases.c.campaign == campaign.id, leases.c.annotator == annotator)
     ).first()
-    if mine is not None and mine.item is not None:
-        _lease(connection, campaign.id, annotator, now, item=mine.item)
-        return find(connection, campaign.id, mine.item)
-    if _spent(connection, campaign):
-        return None
+    held = _held(mine)
     reached = mine.reached if mine is not None else 0
-    found = _lowest(connection, campaign.id, annotator, reached)
-    if found is None:
-        last = sa.select(tables.campaigns.c.size).where(tables.campaigns.c.id == campaign.id)
-        reached = connection.execute(last).scalar_one()
-    _lease(connection, campaign.id, annotator, now, item=found, reached=max(reached, found or 0))
-    return None if found is None else find(connection, campaign.id, found)
+    while len(held) < count and not _spent(connection, campaign):
+        found = _lowest(connection, campaign.id, annotator, reached, held)
+        if found is None:
+            last = sa.select(tables.campaigns.c.size).where(tables.campaigns.c.id == campaign.id)
+            reached = connection.execute(last).scalar_one()
+            break
+        held.append(found)
+        reached = max(reached, found)
+        _lease(connection, campaign.id, annotator, now, held, reached=reached)
+    _lease(connection, campaign.id, annotator, now, held, reached=reached)
+    return [find(connection, campaign.id, number) for number in held[:count]]
+
+
+def _held(lease: Any) -> list[int]:
+    """Return what a row of leases keeps for its annotator, in their order."""
+    numbers = [] if lease is None else [lease.item, lease.ahead]
+    return [number for number in numbers if number is not None]
 
 
 def _end_leases(connection: Connection, campaign: str, now: datetime) -> None:
     """Return to all what lay too long before somebody."""
     leases = tables.leases
     over = sa.and_(leases.c.campaign == campaign, leases.c.until <= now)
-    for number in connection.execute(sa.select(leases.c.item).where(over)).scalars().all():
-        _return(connection, campaign, number)
-    connection.execute(sa.update(leases).where(over).values(item=None, until=None))
+    for lease in connection.execute(sa.select(leases).where(over)).all():
+        for number in _held(lease):
+            _return(connection, campaign, number)
+    connection.execute(sa.update(leases).where(over).values(item=None, ahead=None, until=None))
 
 
 def _return(connection: Connection, campaign: str, number: int) -> None:
@@ -76,7 +89,11 @@ def _spent(connection: Connection, campaign: Campaign) -> bool:
         sa.select(sa.func.count())
         .select_from(leases)
         .join(
-            items, sa.and_(items.c.campaign == leases.c.campaign, items.c.number == leases.c.item)
+            items,
+            sa.and_(
+                items.c.campaign == leases.c.campaign,
+                items.c.number.in_([leases.c.item, leases.c.ahead]),
+            ),
         )
         .where(leases.c.campaign == campaign.id, items.c.gold.is_(None))
     ).scalar_one()
@@ -86,8 +103,10 @@ def _spent(connection: Connection, campaign: Campaign) -> bool:
     )
 
 
-def _lowest(connection: Connection, campaign: str, annotator: str, reached: int) -> int | None:
-    """Return the lowest number that an annotator can be asked.
+def _lowest(
+    connection: Connection, campaign: str, annotator: str, reached: int, held: list[int]
+) -> int | None:
+    """Return the lowest number that an annotator can be asked, beside what they have already.
 
     Up to `reached` there is nothing left for them but what was returned, so that nobody's way
     through many items is walked twice.
@@ -103,7 +122,7 @@ def _lowest(connection: Connection, campaign: str, annotator: str, reached: int)
         sa.select(sa.func.count())
         .where(
             leases.c.campaign == campaign,
-            leases.c.item == items.c.number,
+            items.c.number.in_([leases.c.item, leases.c.ahead]),
             leases.c.annotator != annotator,
         )
         .scalar_subquery()
@@ -116,6 +135,7 @@ def _lowest(connection: Connection, campaign: str, annotator: str, reached: int)
             items.c.missing > sa.literal_column("0"),
             sa.or_(items.c.gold.is_not(None), items.c.missing > leased),
             ~answered,
+            items.c.number.not_in(held),
         )
         .order_by(items.c.number)
         .limit(1)
@@ -131,11 +151,17 @@ def _lowest(connection: Connection, campaign: str, annotator: str, reached: int)
 
 
 def _lease(
-    connection: Connection, campaign: str, annotator: str, now: datetime, **values: Any
+    connection: Connection,
+    campaign: str,
+    annotator: str,
+    now: datetime,
+    held: list[int],
+    **values: Any,
 ) -> None:
-    """Write down what an annotator has before them."""
+    """Write down what an annotator has before them, one or two items."""
     leases = tables.leases
-    values["until"] = None if values["item"] is None else now + LEASE
+    values["item"], values["ahead"] = [*held, None, None][:2]
+    values["until"] = now + LEASE if held else None
     this = sa.and_(leases.c.campaign == campaign, leases.c.annotator == annotator)
     if not connection.execute(sa.update(leases).where(this).values(**values)).rowcount:
         row = {"campaign": campaign, "annotator": annotator, "reached": 0, **values}
@@ -158,14 +184,22 @@ def say(home: Home, connection: Connection, campaign: Campaign, number: int, vot
             remedy="Undo that answer first.",
         )
     _check_place(connection, campaign, item, vote.annotator)
+    vote = vote.model_copy(update={"seconds": min(vote.seconds, LEASE.total_seconds())})
     kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
     if kept.label is None:
         _return(connection, campaign.id, item.number)
-    leases = tables.leases
-    mine = sa.and_(leases.c.campaign == campaign.id, leases.c.annotator == vote.annotator)
-    done = sa.update(leases).where(mine, leases.c.item == item.number)
-    connection.execute(done.values(item=None, until=None))
+    held = _holding(connection, campaign.id, vote.annotator)
+    if item.number in held:
+        held.remove(item.number)
+        _lease(connection, campaign.id, vote.annotator, home.clock(), held)
     return kept
+
+
+def _holding(connection: Connection, campaign: str, annotator: str) -> list[int]:
+    """Return what is leased to an annotator."""
+    leases = tables.leases
+    mine = sa.and_(leases.c.campaign == campaign, leases.c.annotator == annotator)
+    return _held(connection.execute(sa.select(leases).where(mine)).first())
 
 
 def _check_open(campaign: Campaign) -> None:
@@ -203,12 +237,10 @@ def undo(home: Home, connection: Connection, campaign: Campaign, annotator: str)
     if any(vote.final for vote in others):
         raise ConflictError(f"Item {said.item} of {campaign.id} is settled.")
     _withdraw(home, connection, campaign, said)
-    leases = tables.leases
-    mine = sa.and_(leases.c.campaign == campaign.id, leases.c.annotator == annotator)
-    held = connection.execute(sa.select(leases.c.item).where(mine)).scalar()
-    if held is not None:
-        _return(connection, campaign.id, held)
-    _lease(connection, campaign.id, annotator, home.clock(), item=said.item)
+    held = [said.item, *_holding(connection, campaign.id, annotator)]
+    for number in held[2:]:
+        _return(connection, campaign.id, number)
+    _lease(connection, campaign.id, annotator, home.clock(), held[:2])
     return find(connection, campaign.id, said.item)
 
 

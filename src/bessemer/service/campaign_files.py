@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bessemer.core import folder
-from bessemer.core.errors import DataError, UserError
+from bessemer.core.errors import DataError, RequestError, UserError
 from bessemer.core.labelling import Campaign, Imported, Item, Labelled, NewItem, Said, Vote
 from bessemer.measures import crowd
 from bessemer.prepare.forms.base import form_of, opened
@@ -33,11 +34,16 @@ def export(home: Home, campaign: Campaign, path: Path, form: str | None, *, join
     found, task = form_of(path, form), Rules(campaign).task
     items = labelled(home, campaign)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder.", remedy="Name a file.")
     with folder.storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("w", encoding="utf-8", newline="") as file:
                 given = join(home, campaign, task, items) if joined else items
                 found.write(given, task, file, joined=joined)
+                file.flush()
+                os.fsync(file.fileno())
             aside.rename(path)
         finally:
             aside.unlink(missing_ok=True)

@@ -90,9 +90,10 @@ def items(connection: Connection, campaign: str, *where: sa.ColumnElement[bool])
     """Return a campaign's items in their order: all, or those of which something holds."""
     table, leases = tables.items, tables.leases
     holding: dict[int, list[str]] = defaultdict(list)
-    held = sa.select(leases.c.item, leases.c.annotator).where(leases.c.campaign == campaign)
+    held = sa.select(leases).where(leases.c.campaign == campaign)
     for row in connection.execute(held.order_by(leases.c.annotator)):
-        holding[row.item].append(row.annotator)
+        for number in (row.item, row.ahead):
+            holding[number].append(row.annotator)
     query = sa.select(table).where(table.c.campaign == campaign, *where).order_by(table.c.number)
     names = NewItem.model_fields
     return [

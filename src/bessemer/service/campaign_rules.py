@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from bessemer.core.errors import DataError, RequestError, UnknownNameError
 from bessemer.core.labelling import NewCampaign, NewItem, Vote
@@ -83,9 +84,18 @@ def checked(rules: Rules, text: str, vote: Vote) -> Vote:
     if not (math.isfinite(vote.seconds) and vote.seconds >= 0):
         raise RequestError(f"{vote.seconds} seconds is no length of time.")
     label = None if vote.label is None else rules.label(text, vote.label)
-    if (label, reason) == (vote.label, vote.skipped):
+    at = vote.at if vote.at.utcoffset() == timedelta(0) else _in_utc(vote.at)
+    if (label, reason) == (vote.label, vote.skipped) and at is vote.at:
         return vote
-    return vote.model_copy(update={"label": label, "skipped": reason})
+    return vote.model_copy(update={"label": label, "skipped": reason, "at": at})
+
+
+def _in_utc(at: datetime) -> datetime:
+    """Return a time in UTC, which one without a zone is taken to be: SQLite keeps no zone."""
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise RequestError(f"The time {at} is none of the calendar's.") from error
 
 
 def check_name(kind: str, name: str) -> None:

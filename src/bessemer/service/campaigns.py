@@ -142,7 +142,15 @@ class Campaigns:
             UnknownNameError: There is no such campaign.
         """
         with self._within(campaign) as (connection, found):
-            return asking.ask(self._home, connection, found, annotator)
+            return next(iter(asking.ask(self._home, connection, found, annotator, 1)), None)
+
+    def hold(self, campaign: str, annotator: str) -> builtins.list[Item]:
+        """Return what `next` would, and the item after it, kept as long.
+
+        A page that holds both shows the second as soon as the first is answered.
+        """
+        with self._within(campaign) as (connection, found):
+            return asking.ask(self._home, connection, found, annotator, 2)
 
     def say(
         self,
@@ -165,7 +173,8 @@ class Campaigns:
             annotator: Who says it.
             label: As in a label column, or None to skip the item.
             skipped: Why it is skipped, or "".
-            seconds: From the item's appearance to the answer.
+            seconds: From the item's appearance to the answer; what is longer than a lease counts
+                as one, since a page that was left open is no work.
             suggested: Whether suggestions were shown.
 
         Raises:

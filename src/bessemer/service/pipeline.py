@@ -22,6 +22,7 @@ from bessemer.core.progress import Watcher
 from bessemer.core.report import Report
 from bessemer.prepare.locate import PREFIX, public_licence
 from bessemer.pretrained import resolve
+from bessemer.service.datasets import Datasets
 from bessemer.service.home import Home
 from bessemer.service.recipe import Plan
 from bessemer.tasks.base import TASKS, Answers, Encoded, Logits, Task
@@ -58,8 +59,12 @@ class Pipeline:
         return TASKS.load(project.task)(project.data.labels, labels)
 
     def prepare(self) -> Path:
-        """Return the folder with the checked and split rows, made if need be."""
-        return self.stage("prepare", self._prepare)
+        """Return the folder with the checked and split rows, made if need be, and named."""
+        first = "prepare" not in self.seconds
+        output = self.stage("prepare", self._prepare)
+        if first:
+            Datasets(self.home).register(self.plan.project, self.dataset(), self.task)
+        return output
 
     def search(self) -> Path:
         """Return the folder with the options that were found, made if need be."""

@@ -10,6 +10,7 @@ from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
 from bessemer.service.aliases import Aliases
 from bessemer.service.campaigns import Campaigns
+from bessemer.service.datasets import Datasets
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home, open_home
 from bessemer.service.jobs import Jobs
@@ -27,6 +28,7 @@ class Platform:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.runs = Runs(home)
+        self.datasets = Datasets(home)
         self.releases = Releases(home)
         self.deployments = Deployments(home)
         self.aliases = Aliases(home)

@@ -48,7 +48,9 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
     found = planned(home, loaded, watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
-    record = runs.begin(loaded.project.name, found.keys["release"], resolved, announced)
+    record = runs.begin(
+        loaded.project.name, found.keys["release"], resolved, announced, found.keys["prepare"]
+    )
     follower = _Follower(runs, record, watcher)
     pipeline = Pipeline(home, found, follower)
     try:

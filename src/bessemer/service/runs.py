@@ -43,7 +43,14 @@ class Runs:
             raise UnknownNameError("run", run, [found.id for found in self.list()])
         return _seen(row.record, row.process)
 
-    def begin(self, project: str, recipe: str, resolved: dict[str, Any], run: str = "") -> Run:
+    def begin(
+        self,
+        project: str,
+        recipe: str,
+        resolved: dict[str, Any],
+        run: str = "",
+        dataset: str | None = None,
+    ) -> Run:
         """Record that a run begins in this process.
 
         Args:
@@ -51,6 +58,7 @@ class Runs:
             recipe: Digest of everything that determines the run.
             resolved: The project file with every default.
             run: Id of a run that was announced before, by the process that asked for it.
+            dataset: Digest of the data set that it is made from, as far as that is known.
         """
         now = self._home.clock()
         record = Run(
@@ -67,6 +75,7 @@ class Runs:
             verdict=None,
             error=None,
             resolved=resolved,
+            dataset=dataset,
         )
         row = _row(record)
         with self._home.database.begin() as connection:

@@ -30,6 +30,19 @@ releases = sa.Table(
     sa.UniqueConstraint("project", "number"),
 )
 
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("project", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String, nullable=False, index=True),
+    #: core.datasets.NamedDataset as JSON, without its uses.
+    sa.Column("record", sa.JSON, nullable=False),
+    sa.UniqueConstraint("project", "number"),
+    sa.UniqueConstraint("project", "digest"),
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,
@@ -177,8 +190,9 @@ leases = sa.Table(
     metadata,
     sa.Column("campaign", sa.String, sa.ForeignKey("campaigns.id"), primary_key=True),
     sa.Column("annotator", sa.String, primary_key=True),
-    #: What the annotator has before them, and until when nobody else gets it.
+    #: What the annotator has before them and what comes after it; until when nobody else gets it.
     sa.Column("item", sa.Integer),
+    sa.Column("ahead", sa.Integer),
     sa.Column("until", sa.DateTime(timezone=True)),
     #: Number up to which they have seen everything but what was returned.
     sa.Column("reached", sa.Integer, nullable=False),

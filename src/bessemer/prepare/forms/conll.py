@@ -43,8 +43,8 @@ class Conll(Form):
                     names = f"key={quote(item.key)} annotator={quote(vote.annotator)}"
                     final = " final=yes" if vote.final else ""
                     file.write(f"{DOCUMENT} {names}{final} O\n\n")
-                spans = _spans(task.parse(item.text, vote.label))
-                file.writelines(f"{token} {tag}\n" for token, tag in _tagged(item.text, spans))
+                spans = spans_of(task.parse(item.text, vote.label))
+                file.writelines(f"{token} {tag}\n" for token, tag in tagged(item.text, spans))
                 file.write("\n")
 
     def read(self, file: Reading, task: Task) -> Iterator[Labelled]:
@@ -71,7 +71,12 @@ class Conll(Form):
         yield from _item(file, names, sentence)
 
 
-def _spans(answers: Answers) -> list[Span]:
+def spans_of(answers: Answers) -> list[Span]:
+    """Return answers as spans in the order of their text.
+
+    Raises:
+        RequestError: They are labels of the whole text, or a label has a blank.
+    """
     for answer in answers:
         if not isinstance(answer, Span):
             raise RequestError(
@@ -83,7 +88,8 @@ def _spans(answers: Answers) -> list[Span]:
     return sorted(answers)
 
 
-def _tagged(text: str, spans: list[Span]) -> Iterator[tuple[str, str]]:
+def tagged(text: str, spans: list[Span]) -> Iterator[tuple[str, str]]:
+    """Yield the tokens of a text with their tags (IOB2)."""
     waiting = iter(spans)
     span = next(waiting, None)
     for token in _TOKEN.finditer(text):

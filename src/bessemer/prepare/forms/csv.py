@@ -12,7 +12,7 @@ from bessemer.prepare.forms.base import MOST_LINE, Form, Reading, flat, grouped
 from bessemer.tasks.base import Task
 
 #: What a spreadsheet takes for a formula, apostrophes before it or not (OWASP, CSV injection).
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+FORMULA = r"'*[=+\-@\t\r\n＝＋－＠]"
 _ESCAPED = re.compile(r"''*[=+\-@\t\r\n＝＋－＠]")
 JOINED = ("key", "text", "label")
 LONG = (
@@ -36,7 +36,7 @@ class Csv(Form):
         table = csv.writer(file)
         table.writerow(columns)
         for row in flat(items, joined=joined):
-            table.writerow([_escaped(row.get(column)) for column in columns])
+            table.writerow([escaped(row.get(column)) for column in columns])
 
     def read(self, file: Reading, task: Task) -> Iterator[Labelled]:
         """Read the table; see `Form.read`."""
@@ -66,6 +66,7 @@ def _rows(file: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
         raise file.error(table.line_num, str(error), "Check the quotes around it.") from error
 
 
-def _escaped(value: object) -> str:
+def escaped(value: object) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if re.match(FORMULA, text) else text

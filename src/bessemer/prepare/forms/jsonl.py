@@ -10,6 +10,9 @@ from bessemer.core.labelling import Labelled
 from bessemer.prepare.forms.base import Form, Reading, flat, grouped
 from bessemer.tasks.base import Task
 
+#: Fields in which a number stands for its digits.
+NAMES = ("key", "label", "annotator")
+
 
 class Jsonl(Form):
     """Objects; several labels and spans are JSON lists. Nothing is lost in it."""
@@ -46,4 +49,7 @@ def _rows(file: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
             raise file.error(number, f"{line[:40]!r} is no JSON object", "Write one a line.")
         if isinstance(row.get("label"), list):
             row["label"] = json.dumps(row["label"], ensure_ascii=False)
+        for name in NAMES:
+            if isinstance(row.get(name), (int, float)):
+                row[name] = str(row[name])
         yield number, row

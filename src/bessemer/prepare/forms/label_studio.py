@@ -18,7 +18,7 @@ from bessemer.prepare.forms.base import Form, Reading
 from bessemer.tasks.base import Answers, Span, Task
 
 #: It is one JSON value and read as a whole.
-MOST_CHARACTERS = 200_000_000
+MOST_CHARACTERS = 100_000_000
 #: Where an annotation says what Label Studio has no field for.
 OWN = "bessemer"
 CHOICES, LABELS = "choices", "labels"

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("campaign", sa.String, sa.ForeignKey("campaigns.id"), primary_key=True),
         sa.Column("annotator", sa.String, primary_key=True),
         sa.Column("item", sa.Integer),
+        sa.Column("ahead", sa.Integer),
         sa.Column("until", sa.DateTime(timezone=True)),
         sa.Column("reached", sa.Integer, nullable=False),
     )
