@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bessemer.core.dataset import ROW, SHOWN, SPLITS, Finding
-from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, splits
 from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.sources.base import SOURCES, Source
+from bessemer.prepare.sources.base import source_for
 from bessemer.tasks.base import Task
 
 
@@ -24,24 +23,6 @@ class Prepared:
     tables: dict[str, pa.Table]
     labels: tuple[str, ...]
     findings: tuple[Finding, ...]
-
-
-def source_for(path: Path) -> tuple[str, type[Source]]:
-    """Return the name and class of the source that reads files with this ending.
-
-    Raises:
-        DataError: No source reads it.
-    """
-    endings: list[str] = []
-    for name in SOURCES.names():
-        part = SOURCES.load(name)
-        if path.suffix.lower() in part.suffixes:
-            return name, part
-        endings += part.suffixes
-    raise DataError(
-        f"{path}: the ending {path.suffix!r} is of no known kind of source.",
-        remedy=f"Known endings: {', '.join(sorted(endings))}.",
-    )
 
 
 def prepare(task: Task, data: Data, rules: Prepare, seed: int, files: dict[str, Path]) -> Prepared:
@@ -66,7 +47,7 @@ def prepare(task: Task, data: Data, rules: Prepare, seed: int, files: dict[str, 
             ANNOTATOR: data.columns.annotator,
         }
         extra = {new: name for new, name in roles.items() if name and role == "source"}
-        table = source_for(path)[1]().read(path, data)
+        table = pa.Table.from_batches(source_for(path)[1]().read(path, data))
         table = checks.select(table, data.columns, extra, str(path.name))
         tables[role], found = checks.mend(table, task, rules, str(path.name))
         tables[role] = splits.with_strata(tables[role], checks.answers_of(tables[role], task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ from bessemer.core import folder
 from bessemer.core.errors import ConflictError, DataError
 from bessemer.core.project import Data
 from bessemer.prepare.locate import locate
-from bessemer.prepare.runner import source_for
+from bessemer.prepare.sources.base import source_for
+from bessemer.prepare.text import ending, lines
 from bessemer.service.project_file import FILE
 
 TEXT_NAMES = ("text", "message", "sentence", "utterance", "body", "content", "question", "review")
@@ -24,6 +26,8 @@ LABEL_NAMES = (
 )  # fmt: skip
 ID_NAMES = ("id", "row_id", "uuid")
 DELIMITERS = (",", ";", "\t", "|")
+#: What is looked at of a large table.
+MOST_BATCHES = 10
 
 
 def init(table: Path, *, name: str, text: str, label: str) -> Path:
@@ -36,7 +40,8 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
         )
     path = locate(table.name, relative_to=table.parent, cache=table.parent)
     delimiter = _guess_delimiter(path)
-    rows = source_for(path)[1]().read(path, Data(source=table.name, delimiter=delimiter))
+    found = source_for(path)[1]().read(path, Data(source=table.name, delimiter=delimiter))
+    rows = pa.Table.from_batches(islice(found, MOST_BATCHES))
     named = {"text": text, "label": label}
     for role, column in named.items():
         if column and column not in rows.column_names:
@@ -88,10 +93,9 @@ def _yaml(name: str) -> str:
 
 def _guess_delimiter(path: Path) -> str:
     """Return what the first line of a csv file is divided by; a comma where nothing tells."""
-    if path.suffix.lower() != ".csv":
+    if ending(path) != ".csv":
         return ","
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = file.readline(100_000)
+    first = next(lines(path, "utf-8"), "")
     return max(DELIMITERS, key=first.count)
 
 

@@ -20,7 +20,6 @@ from bessemer.core.dataset import Dataset
 from bessemer.core.errors import needs
 from bessemer.core.progress import Watcher
 from bessemer.core.report import Report
-from bessemer.prepare.locate import PREFIX, public_licence
 from bessemer.pretrained import resolve
 from bessemer.service.home import Home
 from bessemer.service.recipe import Plan
@@ -175,17 +174,14 @@ class Pipeline:
         prepared = prepare(self.task, project.data, project.prepare, project.seed, plan.files)
         for split, table in prepared.tables.items():
             pq.write_table(table, target / f"{split}.parquet")
-        source, licence = project.data.source, project.data.licence
-        if licence is None and source.startswith(PREFIX):
-            licence = public_licence(source)
         record = Dataset(
             digest=plan.keys["prepare"],
-            source=source,
+            source=project.data.source,
             source_digests=plan.digests,
             columns=tuple(prepared.tables["train"].column_names),
             labels=prepared.labels,
             counts={split: table.num_rows for split, table in prepared.tables.items()},
-            licence=licence,
+            licence=plan.licence,
             findings=prepared.findings,
         )
         _write_json(target / DATASET, record.model_dump(mode="json"))

@@ -1,0 +1,90 @@
+"""The contract of an origin: it turns what `data.source` says into a file on this machine."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bessemer.core.catalogue import Catalogue
+from bessemer.core.errors import DataError
+from bessemer.core.progress import Watcher
+from bessemer.core.project import Data
+
+#: What origins are chosen by: `s3` of `s3://…`, `postgresql` of `postgresql+psycopg://…`.
+_SCHEME = re.compile(r"([a-z][a-z0-9]+)(\+[a-z0-9_]+)?:(//)?", re.IGNORECASE)
+#: The origin of names without a scheme.
+LOCAL = "file"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an origin looks and keeps, and who is told."""
+
+    #: Folder that a relative path starts from.
+    relative_to: Path
+    #: Folder for what is fetched.
+    cache: Path
+    watcher: Watcher
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file or folder of this machine that does not change, named so as to be read."""
+
+    path: Path
+    #: As its publisher states it, where that is known.
+    licence: str | None = None
+
+
+class Origin(ABC):
+    """One kind of origin. Stateless."""
+
+    #: What stands before the colon, in lower case.
+    schemes: ClassVar[tuple[str, ...]]
+    #: Whether a project that came over HTTP may name it: nothing of this machine or its network
+    #: can be had through it.
+    public: ClassVar[bool] = False
+    #: Whether it answers `data.query`.
+    queried: ClassVar[bool] = False
+
+    @abstractmethod
+    def fetch(self, name: str, data: Data, place: Place) -> Fetched:
+        """Return the file that a name means; what is fetched appears whole or not at all.
+
+        Args:
+            name: As written in the project file, with its scheme.
+            data: The project's block.
+            place: Where to look and keep.
+
+        Raises:
+            DataError: There is no such thing, or it is not what can be read.
+            UnknownNameError: There is no such public set.
+            OperatorError: It could not be had: a network, a right, a password.
+            StorageError: The disk is full or refuses.
+        """
+
+
+ORIGINS: Catalogue[Origin] = Catalogue("origin", "bessemer.prepare.origins", Origin)  # type: ignore[type-abstract]
+
+
+def origin_of(name: str) -> type[Origin]:
+    """Return the origin of what a project names; that of a path is `file`.
+
+    Raises:
+        DataError: Nothing is fetched by its scheme.
+    """
+    schemes: list[str] = []
+    found = _SCHEME.match(name)
+    for part in map(ORIGINS.load, ORIGINS.names()) if found else ():
+        if found and found[1].lower() in part.schemes:
+            return part
+        schemes += part.schemes
+    if found and found[3]:
+        raise DataError(
+            f"{found[0]!r} is no known scheme.",
+            remedy=f"Known: {', '.join(sorted(schemes))}; a file is named by its path.",
+        )
+    return ORIGINS.load(LOCAL)

@@ -1,0 +1,171 @@
+"""Objects in stores and on the web: any URL that fsspec opens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from bessemer.core import digest, folder
+from bessemer.core.errors import (
+    BessemerError,
+    CorruptError,
+    DataError,
+    MissingExtraError,
+    OperatorError,
+)
+from bessemer.core.progress import Step
+from bessemer.core.project import Data
+from bessemer.prepare.origins.base import Fetched, Origin, Place
+from bessemer.prepare.credentials import filled, hidden
+from bessemer.prepare.sources.base import source_for
+
+#: What tells one content of an object from another, as the stores call it.
+MARKS = (
+    "ETag", "etag", "checksum", "md5Hash", "content_md5", "Content-MD5", "VersionId", "generation",
+    "Last-Modified", "LastModified", "last_modified", "mtime", "updated", "modified", "created",
+)  # fmt: skip
+#: What the disk says, in contrast to what the network does.
+_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_EXTRAS = {"s3fs": "s3", "aiohttp": "https"}
+
+
+class Url(Origin):
+    """A table, or a folder with a slash at its end, copied to this machine.
+
+    `${NAME}` in it is replaced from the environment. What the store marks as unchanged (an ETag,
+    a time) is not fetched again.
+    """
+
+    schemes = (
+        "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "ftp", "sftp", "hdfs",
+        "webhdfs", "smb", "oss", "memory",
+    )  # fmt: skip
+
+    def fetch(self, name: str, data: Data, place: Place) -> Fetched:
+        """Return the copy; see `Origin.fetch`."""
+        if "::" in name:
+            raise DataError(f"data.source {name!r} is a chain of URLs.", remedy="Name one.")
+        url = filled(name, quoted=True)
+        with _told(name):
+            store, path = _store(url)
+            objects = _objects(store, url, path)
+        last = PurePosixPath(urlsplit(url).path.rstrip("/")).name or "data"
+        if not url.endswith("/"):
+            source_for(Path(last))  # before much is fetched that nothing reads
+        mark = digest.of_json([name, objects])
+        target = place.cache / f"url-{mark[:32]}"
+        if _whole(target):
+            return Fetched(target / last)
+        place.watcher.began("fetch")
+        began = time.monotonic()
+        with folder.atomic_folder(target) as aside, _told(name):
+            for key, _ in objects:
+                where = _inside(aside / last, key, name) if key else aside / last
+                where.parent.mkdir(parents=True, exist_ok=True)
+                remote = f"{path.rstrip('/')}/{key}" if key else path
+                store.get_file(remote, os.fspath(where), callback=_counter(place, name))
+            store.invalidate_cache()
+            if _objects(store, url, path) != objects:
+                raise DataError(
+                    f"{name} changed while it was fetched.",
+                    remedy="Repeat the command when nobody writes it.",
+                )
+        place.watcher.ended("fetch", time.monotonic() - began, reused=False, note=name)
+        return Fetched(target / last)
+
+
+def _store(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, and the path in it."""
+    from fsspec.core import url_to_fs
+
+    store, path = url_to_fs(url)
+    store.invalidate_cache()
+    return store, path
+
+
+def _objects(store: Any, url: str, path: str) -> list[tuple[str, list[str]]]:
+    """Return the objects behind a URL: the name below it, or "", and what marks its content."""
+    if not url.endswith("/"):
+        return [("", _mark(store.info(path)))]
+    top = path.rstrip("/") + "/"
+    found = store.find(top, detail=True)
+    if not found:
+        raise FileNotFoundError
+    return sorted((key.removeprefix(top), _mark(info)) for key, info in found.items())
+
+
+def _mark(info: dict[str, Any]) -> list[str]:
+    marks = [f"{key}={info[key]}" for key in MARKS if info.get(key)]
+    # Without any, it is fetched again each time.
+    return [f"size={info.get('size')}", *(marks or [f"now={time.time_ns()}"])]
+
+
+def _whole(target: Path) -> bool:
+    """Return whether a copy is there and is what was written."""
+    try:
+        folder.check(target)
+    except CorruptError:
+        return False
+    return True
+
+
+def _inside(top: Path, key: str, name: str) -> Path:
+    if ".." in PurePosixPath(key).parts or key.startswith("/"):
+        raise DataError(f"{name} holds {key!r}, which leads out of it.", remedy="Rename it.")
+    return top / key
+
+
+def _counter(place: Place, name: str) -> Any:
+    from fsspec.callbacks import Callback
+
+    class Counter(Callback):  # type: ignore[misc]
+        def call(self, hook_name: str | None = None, **kwargs: Any) -> None:
+            done, total = self.value >> 20, (self.size or 0) >> 20
+            place.watcher.step(Step("fetch", done, total, "MB", name))
+
+    return Counter()
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn what stores and networks raise into errors that say what to do."""
+    try:
+        yield
+    except BessemerError:
+        raise
+    except ImportError as error:  # fsspec raises a plain one for packages that are missing
+        missing = next((one for one in _EXTRAS if one in str(error).lower()), None)
+        if missing:
+            raise MissingExtraError(missing, _EXTRAS[missing]) from error
+        raise OperatorError(
+            f"{name} needs a package: {error}.", remedy="Install it with pip."
+        ) from error
+    except Exception as error:  # every store has exceptions of its own
+        if isinstance(error, OSError) and error.errno in _OURS:
+            raise
+        raise _translated(name, error) from error
+
+
+def _translated(name: str, error: Exception) -> BessemerError:
+    # Over HTTP the first one says "not found" whatever happened; its cause tells.
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else None
+    status = getattr(cause or error, "status", None)
+    told = hidden(str(cause or error), name).strip().partition("\n")[0].rstrip(".")
+    told = f"{type(cause or error).__name__}: {told}" if told else type(cause or error).__name__
+    if isinstance(error, FileNotFoundError) and (cause is None or status in (404, 410)):
+        return DataError(f"There is no {name}.", remedy="Check the name, and that it is there.")
+    if isinstance(error, PermissionError) or status in (401, 403) or "Credentials" in told:
+        return OperatorError(
+            f"{name} may not be read ({told}).",
+            remedy="Check the credentials where Bessemer runs, and what they allow.",
+        )
+    return OperatorError(
+        f"{name} could not be fetched ({told}).",
+        remedy="Check the network and the address, and repeat the command.",
+    )
