@@ -8,7 +8,6 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -53,34 +52,28 @@ def lines(path: Path, encoding: str, newline: str = "\n", *, cut: bool = False) 
             is not compressed as it says, or changed meanwhile.
         TooLargeError: It inflates to too much.
     """
-    if encoding.lower() in ("utf-8", "utf8"):
-        encoding = "utf-8-sig"
-    with steady(path), _opened(path) as content:
-        try:
-            text = io.TextIOWrapper(content, encoding, newline=newline)
-        except LookupError as error:
+    most = _BLOCK if cut else MOST_LINE
+    number, rest = 1, ""
+    for block in _decoded(path, encoding):
+        if (nul := block.find("\0")) >= 0:
             raise DataError(
-                f"data.encoding is {encoding!r}, which is no known encoding.",
-                remedy="Use utf-8, utf-16, gb18030, latin-1 …",
-            ) from error
-        number, most = 1, _BLOCK if cut else MOST_LINE
-        try:
-            for line in iter(partial(text.readline, most), ""):
-                if "\0" in line:
-                    raise DataError(
-                        f"{path}, line {number}: there is a NUL byte.",
-                        remedy="The file is damaged, or is UTF-16: then set data.encoding to"
-                        " utf-16.",
-                    )
-                if len(line) >= most and not cut:
-                    raise DataError(
-                        f"{path}, line {number}: it has more than {MOST_LINE:,} characters.",
-                        remedy="Is a line break missing, or is it no text?",
-                    )
-                yield line
-                number += line.endswith(("\n", "\r"))
-        except UnicodeError as error:
-            raise _misread(path, encoding, error) from error
+                f"{path}, line {number + block.count(chr(10), 0, nul)}: there is a NUL byte.",
+                remedy="The file is damaged, or is UTF-16: then set data.encoding to utf-16.",
+            )
+        found = list(io.StringIO(rest + block, newline=newline))
+        rest = "" if found[-1].endswith("\n") else found.pop()
+        yield from found
+        number += len(found)
+        if len(rest) > most and cut:
+            yield rest
+            rest = ""
+        elif len(rest) > most:
+            raise DataError(
+                f"{path}, line {number}: it has more than {MOST_LINE:,} characters.",
+                remedy="Is a line break missing, or is it no text?",
+            )
+    if rest:
+        yield rest
 
 
 def decoded(path: Path, encoding: str) -> str:
@@ -111,6 +104,38 @@ def steady(path: Path) -> Iterator[None]:
             f"{path} changed while it was read.",
             remedy="Repeat the command when nobody writes it.",
         )
+
+
+def _decoded(path: Path, encoding: str) -> Iterator[str]:
+    """Yield the text of a file in blocks."""
+    try:
+        b"".decode(encoding)  # which refuses encodings of other things than text
+    except LookupError as error:
+        raise DataError(
+            f"data.encoding is {encoding!r}, which is no known encoding.",
+            remedy="Use utf-8, utf-16, gb18030, latin-1 …",
+        ) from error
+    exact = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    decoder, line, content = codecs.getincrementaldecoder(exact)(), 1, b"-"
+    with steady(path), _opened(path) as file:
+        while content:
+            content = file.read(_BLOCK)
+            try:
+                if block := decoder.decode(content, final=not content):
+                    yield block
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                raise DataError(
+                    f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is no"
+                    f" {encoding} text.",
+                    remedy="Save the file as UTF-8, or set data.encoding (for example gb18030 or"
+                    " latin-1).",
+                ) from error
+            except UnicodeError as error:
+                raise DataError(
+                    f"{path}: {error}.", remedy="Set data.encoding, for example to utf-16-le."
+                ) from error
+            line += block.count("\n")
 
 
 def _mark(path: Path) -> tuple[int, int, int]:
@@ -157,25 +182,3 @@ class _Inflated(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-
-def _misread(path: Path, encoding: str, error: UnicodeError) -> DataError:
-    """Read a file again up to the bytes that are no text and say where they are."""
-    decoder, line = codecs.getincrementaldecoder(encoding)(), 1
-    encoding = encoding.removesuffix("-sig")
-    with _opened(path) as content:
-        try:
-            while block := content.read(_BLOCK):
-                line += decoder.decode(block).count("\n")
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as found:
-            line += found.object[: found.start].count(b"\n")
-            return DataError(
-                f"{path}, line {line}: byte 0x{found.object[found.start]:02x} is no"
-                f" {encoding} text.",
-                remedy="Save the file as UTF-8, or set data.encoding (for example gb18030 or"
-                " latin-1).",
-            )
-        except UnicodeError:
-            pass
-    return DataError(f"{path}: {error}.", remedy="Set data.encoding, for example to utf-16-le.")

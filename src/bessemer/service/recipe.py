@@ -135,8 +135,8 @@ def _fetched(loaded: Loaded, role: str, place: Place) -> Fetched:
     if loaded.uploads is None or origin.public:
         return fetch(name, data, place)
     if origin is not ORIGINS.load(LOCAL):
-        known = [f"{s}:" for part in map(ORIGINS.load, ORIGINS.names()) if part.public
-                 for s in part.schemes]  # fmt: skip
+        known = [begins for one in ORIGINS.names() if ORIGINS.load(one).public
+                 for begins in ORIGINS.load(one).schemes]  # fmt: skip
         raise ProjectError(
             f"data.source is {name!r}: a server fetches nothing for others but"
             f" {' and '.join(known)}.",

@@ -13,8 +13,8 @@ from bessemer.core.errors import DataError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 
-#: What origins are chosen by: `s3` of `s3://…`, `postgresql` of `postgresql+psycopg://…`.
-_SCHEME = re.compile(r"([a-z][a-z0-9]+)(\+[a-z0-9_]+)?:(//)?", re.IGNORECASE)
+#: A scheme, perhaps with a driver as in `postgresql+psycopg://`; one letter is a disk.
+_SCHEME = re.compile(r"([a-z][a-z0-9]+)(?:\+[a-z0-9_]+)?(:(?://)?)", re.IGNORECASE)
 #: The origin of names without a scheme.
 LOCAL = "file"
 
@@ -42,7 +42,7 @@ class Fetched:
 class Origin(ABC):
     """One kind of origin. Stateless."""
 
-    #: What stands before the colon, in lower case.
+    #: How names begin that it fetches, as `s3://` or `hub:`, in lower case.
     schemes: ClassVar[tuple[str, ...]]
     #: Whether a project that came over HTTP may name it: nothing of this machine or its network
     #: can be had through it.
@@ -78,13 +78,14 @@ def origin_of(name: str) -> type[Origin]:
     """
     schemes: list[str] = []
     found = _SCHEME.match(name)
+    begins = f"{found[1]}{found[2]}".lower() if found else ""
     for part in map(ORIGINS.load, ORIGINS.names()) if found else ():
-        if found and found[1].lower() in part.schemes:
+        if begins in part.schemes:
             return part
         schemes += part.schemes
-    if found and found[3]:
+    if begins.endswith("//"):
         raise DataError(
-            f"{found[0]!r} is no known scheme.",
+            f"data.source begins with {begins!r}, by which nothing is fetched.",
             remedy=f"Known: {', '.join(sorted(schemes))}; a file is named by its path.",
         )
     return ORIGINS.load(LOCAL)

@@ -15,7 +15,6 @@ from bessemer.core import digest, folder
 from bessemer.core.errors import BessemerError, DataError, OperatorError, needs
 from bessemer.core.project import Data
 from bessemer.prepare.origins.base import Fetched, Origin, Place
-from bessemer.prepare.sources.parquet import READ_ROWS
 
 _NAME = re.compile(
     r"hub:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?"
@@ -26,6 +25,8 @@ KINDS = ("csv", "json", "parquet", "arrow", "text", "cache")
 #: Files in which a data set says where its tables lie.
 CARD, SETTINGS = "README.md", ".huggingface.yaml"
 FILE = "rows.parquet"
+#: Rows that are copied at once.
+COPIED_ROWS = 1_000
 
 
 class Hub(Origin):
@@ -36,7 +37,7 @@ class Hub(Origin):
     says about itself is not trusted: its tables lie in it, and nothing of it is run.
     """
 
-    schemes = ("hub",)
+    schemes = ("hub:",)
     public = True
 
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:
@@ -51,46 +52,52 @@ class Hub(Origin):
         with needs("hub"):
             import datasets
         wanted, began = found.groupdict(), time.monotonic()
+        repository, revision = wanted["repository"], wanted["revision"]
         datasets.disable_progress_bars()
         with _told(name):
-            commit = _commit(wanted["repository"], wanted["revision"])
-            licence = _licence(_card(name, wanted["repository"], commit))
-            key = digest.of_json([wanted["repository"], commit, wanted["config"], wanted["split"]])
-            target = place.cache / f"hub-{key[:32]}"
+            commit = _commit(repository, revision)
+            licence = _licence(_card(name, repository, commit))
+            target = _target(place, wanted, commit)
             if commit is not None and (target / folder.MANIFEST).exists():
                 return Fetched(target / FILE, licence)
             place.watcher.began("fetch")
             builder = datasets.load_dataset_builder(
-                f"hf://datasets/{wanted['repository']}",
-                wanted["config"],
-                revision=commit or wanted["revision"],
+                f"hf://datasets/{repository}", wanted["config"], revision=commit or revision
             )
-            _check(name, builder, commit or wanted["revision"])
+            _check(name, builder, commit or revision)
             builder.download_and_prepare()
             rows = builder.as_dataset(split=_split(name, builder, wanted["split"]))
-            with folder.atomic_folder(target) as aside:
-                _write(rows, aside / FILE)
+            target = _target(place, wanted, builder.hash)
+            if not (target / folder.MANIFEST).exists():
+                with folder.atomic_folder(target) as aside:
+                    _write(rows, aside / FILE)
         told = f"{len(rows):,} rows of {name}"
         place.watcher.ended("fetch", time.monotonic() - began, reused=False, note=told)
         return Fetched(target / FILE, licence)
 
 
+def _target(place: Place, wanted: dict[str, Any], commit: str | None) -> Path:
+    key = digest.of_json([wanted["repository"], commit, wanted["config"], wanted["split"]])
+    return place.cache / f"hub-{key[:32]}"
+
+
 def _commit(repository: str, revision: str | None) -> str | None:
-    """Return the commit that a revision means now; as far as it is known when offline."""
+    """Return the commit that a revision means, as far as it is known when offline."""
+    from httpx import TransportError
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return HfApi().dataset_info(repository, revision=revision).sha
-    except (OfflineModeIsEnabled, ConnectionError):
+        # It leaves a note in the hub's cache of what the revision means.
+        card = hf_hub_download(repository, CARD, repo_type="dataset", revision=revision)
+        return Path(card).parent.name
+    except EntryNotFoundError:
         pass
     try:
-        card = hf_hub_download(
-            repository, CARD, repo_type="dataset", revision=revision, local_files_only=True
-        )
-    except EntryNotFoundError:
+        found: str | None = HfApi().dataset_info(repository, revision=revision).sha
+        return found
+    except (OfflineModeIsEnabled, TransportError):
         return None
-    return Path(card).parent.name
 
 
 def _card(name: str, repository: str, commit: str | None) -> dict[str, Any]:
@@ -166,8 +173,8 @@ def _split(name: str, builder: Any, wanted: str | None) -> str:
     if wanted not in splits:
         raise DataError(
             f"{name} has no split {wanted!r}.",
-            remedy=f"Name one of {', '.join(splits) or 'none'}, as {name.partition(':')[0]}"
-            f":{name.split(':')[1]}:{splits[0] if splits else '<split>'}.",
+            remedy=f"It has {', '.join(splits) or 'none'}: write one behind a colon, as"
+            " hub:<owner>/<name>:train.",
         )
     return wanted
 
@@ -195,7 +202,7 @@ def _write(rows: Any, file: Path) -> None:
 
     arrow = rows.with_format("arrow")
     with pq.ParquetWriter(file, named(arrow[:0]).schema) as writer:
-        for table in arrow.iter(READ_ROWS):
+        for table in arrow.iter(COPIED_ROWS):
             writer.write_table(named(table))
 
 

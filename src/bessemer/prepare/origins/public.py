@@ -23,7 +23,7 @@ MOST_DOWNLOAD_BYTES = 200_000_000
 class Public(Origin):
     """`public:<set>/<file>`: found in the folder $BESSEMER_DATA, else downloaded once."""
 
-    schemes = ("public",)
+    schemes = (PREFIX,)
     public = True
 
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:

@@ -15,8 +15,8 @@ from bessemer.core import digest, folder
 from bessemer.core.errors import DataError, OperatorError, needs
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
-from bessemer.prepare.origins.base import Fetched, Origin, Place
 from bessemer.prepare.credentials import filled, hidden
+from bessemer.prepare.origins.base import Fetched, Origin, Place
 from bessemer.prepare.sources.base import batches
 from bessemer.prepare.sources.jsonl import cell
 
@@ -41,7 +41,9 @@ class Sql(Origin):
     `data.source` is an SQLAlchemy URL; `${NAME}` in it is replaced from the environment.
     """
 
-    schemes = ("postgresql", "sqlite", "mysql", "mariadb", "oracle", "mssql")
+    schemes = (
+        "postgresql://", "sqlite://", "mysql://", "mariadb://", "oracle://", "mssql://",
+    )  # fmt: skip
     queried = True
 
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:

@@ -21,8 +21,8 @@ from bessemer.core.errors import (
 )
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
-from bessemer.prepare.origins.base import Fetched, Origin, Place
 from bessemer.prepare.credentials import filled, hidden
+from bessemer.prepare.origins.base import Fetched, Origin, Place
 from bessemer.prepare.sources.base import source_for
 
 #: What tells one content of an object from another, as the stores call it.
@@ -43,8 +43,8 @@ class Url(Origin):
     """
 
     schemes = (
-        "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "ftp", "sftp", "hdfs",
-        "webhdfs", "smb", "oss", "memory",
+        "s3://", "gs://", "gcs://", "az://", "abfs://", "abfss://", "http://", "https://",
+        "ftp://", "sftp://", "hdfs://", "webhdfs://", "smb://", "oss://",
     )  # fmt: skip
 
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:

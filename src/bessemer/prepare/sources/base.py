@@ -18,7 +18,7 @@ from bessemer.prepare.text import ending
 MOST_CELL_BYTES = 1_000_000
 MOST_COLUMNS = 2_000
 #: A batch ends with the row that reaches one of these.
-BATCH_ROWS, BATCH_CHARACTERS = 10_000, 16_000_000
+BATCH_ROWS, BATCH_CHARACTERS = 10_000, 4_000_000
 
 
 class Source(ABC):
@@ -90,7 +90,7 @@ def batches(
     characters, empty = 0, True
     for row in rows:
         held.append(row)
-        characters += sum(len(cell) for cell in row if cell)
+        characters += sum(map(len, filter(None, row)))
         if len(held) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
             yield _batch(held, schema)
             held, characters, empty = [], 0, False

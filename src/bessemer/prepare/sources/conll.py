@@ -43,7 +43,8 @@ def _rows(path: Path, data: Data) -> Iterator[tuple[str, str]]:
     sentence: list[tuple[str, str, str]] = []
     characters = 0
     for number, line in enumerate(chain(lines(path, data.encoding), [""]), start=1):
-        cells = [cell for cell in re.split(r"[ \t]+", line.strip(" \t\r\n")) if cell]
+        # Not split(): a token may be a no-break space or its like.
+        cells = [cell for cell in line.strip(" \t\r\n").replace("\t", " ").split(" ") if cell]
         if not cells or cells[0] == "-DOCSTART-":
             if sentence:
                 text, spans = _joined(sentence)

@@ -29,7 +29,8 @@ class Jsonl(Source):
         with steady(path):
             names: dict[str, None] = {}
             for _, value in _objects(path, data):
-                names.update(dict.fromkeys(value))
+                if not value.keys() <= names.keys():
+                    names.update(dict.fromkeys(value))
                 if len(names) > MOST_COLUMNS:
                     break  # which `batches` refuses
             rows = (
@@ -41,11 +42,15 @@ class Jsonl(Source):
 
 def _objects(path: Path, data: Data) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number and the object of each line."""
+    read = json.JSONDecoder().raw_decode
     for number, line in enumerate(lines(path, data.encoding), start=1):
-        if not line.strip():
+        text = line.strip(" \t\r\n")
+        if not text:
             continue
         try:
-            value = json.loads(line)
+            value, end = read(text)
+            if end < len(text):
+                raise ValueError(f"behind it stands {text[end:][:40]!r}")
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}, line {number}: no JSON ({error}).",
@@ -71,6 +76,8 @@ def cell(where: Path | str, line: int, key: str, value: object) -> str | None:
     Raises:
         DataError: It is too long, or half a character.
     """
+    if isinstance(value, str) and value.isascii() and len(value) <= MOST_CELL_BYTES:
+        return value
     text = None if value is None else str(value)
     if isinstance(value, (list, dict)):
         text = json.dumps(value, ensure_ascii=False)

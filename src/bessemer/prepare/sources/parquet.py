@@ -21,8 +21,8 @@ from bessemer.prepare.sources.base import (
 )
 from bessemer.prepare.text import steady
 
-#: Rows that are in memory at once before their cells' sizes are known.
-READ_ROWS = 2_000
+#: Rows that are read at once, before their cells' sizes are known.
+_LEAST_ROWS, _MOST_ROWS = 50, 2_000
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 _PLAIN = (
     pa.types.is_string,
@@ -70,7 +70,7 @@ def _readable(file: pq.ParquetFile, field: pa.Field) -> bool:
     try:
         pc.cast(pa.array([], field.type), pa.string())
         if any(test(field.type) for test in _BYTES):
-            for part in file.iter_batches(READ_ROWS, columns=[field.name]):
+            for part in file.iter_batches(_rows(file), columns=[field.name]):
                 pc.cast(part.column(0), pa.string())
     except pa.ArrowException:
         return False
@@ -86,10 +86,17 @@ def _json(kind: pa.DataType) -> bool:
 
 def _parts(path: Path, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     row = 1
-    for part in file.iter_batches(READ_ROWS, columns=schema.names) if schema.names else ():
+    for part in file.iter_batches(_rows(file), columns=schema.names) if schema.names else ():
         cells = [_text(path, row, name, part.column(name)) for name in schema.names]
         yield pa.record_batch(cells, schema=schema)
         row += part.num_rows
+
+
+def _rows(file: pq.ParquetFile) -> int:
+    """Return how many rows are read at once: fewer where they are long."""
+    groups = map(file.metadata.row_group, range(file.num_row_groups))
+    size = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return int(max(_LEAST_ROWS, min(_MOST_ROWS, BATCH_CHARACTERS // max(1, size))))
 
 
 def _joined(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
