@@ -9,7 +9,6 @@ import secrets
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from tests import postgres
 
 import bessemer.store
 from bessemer.core.errors import ConflictError, OperatorError, RequestError, UnknownNameError
@@ -30,12 +28,6 @@ from bessemer.service import snapshot
 from bessemer.service.platform import Platform
 from bessemer.store import tables
 from bessemer.store.database import HEAD, Database, _engine
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres.server(tmp_path_factory.mktemp("postgresql") / "server") as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

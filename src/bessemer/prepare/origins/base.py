@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from bessemer.core import digest, folder
 from bessemer.core.catalogue import Catalogue
-from bessemer.core.errors import DataError
+from bessemer.core.errors import CorruptError, DataError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 
@@ -65,6 +69,48 @@ class Origin(ABC):
             OperatorError: It could not be had: a network, a right, a password.
             StorageError: The disk is full or refuses.
         """
+
+
+@contextmanager
+def room(place: Place) -> Iterator[Path]:
+    """Yield a folder for what is not whole yet; it goes when the block ends.
+
+    Raises:
+        StorageError: The disk is full or refuses.
+    """
+    with folder.storage_errors(place.cache):
+        place.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.cache, prefix=".partial-") as aside:
+            yield Path(aside)
+
+
+def keep(found: Path, target: Path | None, place: Place, kind: str) -> Path:
+    """Move a whole file or folder into a folder of its own, and return where it lies now.
+
+    Args:
+        found: As it was fetched.
+        target: That folder; None stands for one named by the content, so that the same content
+            lies there once.
+        place: Where to keep.
+        kind: Begins that name.
+    """
+    if target is None:
+        names = sorted(one.relative_to(found) for one in found.rglob("*") if one.is_file())
+        content = digest.of_folder(found, names) if names else digest.of_file(found)
+        target = place.cache / f"{kind}-{content[:32]}"
+    if not whole(target):
+        with folder.atomic_folder(target) as new:
+            found.rename(new / found.name)
+    return target / found.name
+
+
+def whole(target: Path) -> bool:
+    """Return whether something is kept there, and is what was written."""
+    try:
+        folder.check(target)
+    except CorruptError:
+        return False
+    return True
 
 
 ORIGINS: Catalogue[Origin] = Catalogue("origin", "bessemer.prepare.origins", Origin)  # type: ignore[type-abstract]

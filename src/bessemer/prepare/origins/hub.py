@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from bessemer.core import digest, folder
+from bessemer.core import digest
 from bessemer.core.errors import BessemerError, DataError, OperatorError, needs
 from bessemer.core.project import Data
-from bessemer.prepare.origins.base import Fetched, Origin, Place
+from bessemer.prepare.origins.base import Fetched, Origin, Place, keep, room, whole
 
 _NAME = re.compile(
     r"hub:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?"
@@ -58,7 +58,7 @@ class Hub(Origin):
             commit = _commit(repository, revision)
             licence = _licence(_card(name, repository, commit))
             target = _target(place, wanted, commit)
-            if commit is not None and (target / folder.MANIFEST).exists():
+            if commit is not None and whole(target):
                 return Fetched(target / FILE, licence)
             place.watcher.began("fetch")
             builder = datasets.load_dataset_builder(
@@ -67,13 +67,12 @@ class Hub(Origin):
             _check(name, builder, commit or revision)
             builder.download_and_prepare()
             rows = builder.as_dataset(split=_split(name, builder, wanted["split"]))
-            target = _target(place, wanted, builder.hash)
-            if not (target / folder.MANIFEST).exists():
-                with folder.atomic_folder(target) as aside:
-                    _write(rows, aside / FILE)
+            with room(place) as aside:
+                _write(rows, aside / FILE)
+                path = keep(aside / FILE, _target(place, wanted, builder.hash), place, "hub")
         told = f"{len(rows):,} rows of {name}"
         place.watcher.ended("fetch", time.monotonic() - began, reused=False, note=told)
-        return Fetched(target / FILE, licence)
+        return Fetched(path, licence)
 
 
 def _target(place: Place, wanted: dict[str, Any], commit: str | None) -> Path:
@@ -120,14 +119,19 @@ def _card(name: str, repository: str, commit: str | None) -> dict[str, Any]:
             text = text.partition("---")[2].partition("\n---")[0] if text.startswith("---") else ""
         found = yaml.safe_load(text)
         said |= found if isinstance(found, dict) else {}
-        for pattern in _patterns(said.get("configs")):
-            outside = ".." in PurePosixPath(pattern).parts or pattern.startswith(("/", "~", "\\"))
-            if outside or ":" in pattern:
-                raise DataError(
-                    f"{name} says that its tables lie elsewhere: {pattern[:80]!r}.",
-                    remedy="Only tables in the data set are read: name another.",
-                )
+        if elsewhere := [one for one in _patterns(said.get("configs")) if not _inside(one)]:
+            raise DataError(
+                f"{name} says that its tables lie elsewhere: {elsewhere[0][:80]!r}.",
+                remedy="Only tables in the data set are read: name another.",
+            )
     return said
+
+
+def _inside(pattern: str) -> bool:
+    """Return whether a name leads neither out of its data set nor to another protocol."""
+    return not (
+        ".." in PurePosixPath(pattern).parts or pattern.startswith(("/", "~")) or ":" in pattern
+    )
 
 
 def _patterns(configs: Any) -> Iterator[str]:

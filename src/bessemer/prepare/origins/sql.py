@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bessemer.core import digest, folder
 from bessemer.core.errors import DataError, OperatorError, needs
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
 from bessemer.prepare.credentials import filled, hidden
-from bessemer.prepare.origins.base import Fetched, Origin, Place
+from bessemer.prepare.origins.base import Fetched, Origin, Place, keep, room
 from bessemer.prepare.sources.base import batches
 from bessemer.prepare.sources.jsonl import cell
 
@@ -56,20 +54,14 @@ class Sql(Origin):
             )
         place.watcher.began("fetch")
         began = time.monotonic()
-        with folder.storage_errors(place.cache):
-            place.cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=place.cache, prefix=".sql-") as aside:
-                file = Path(aside) / FILE
-                with _told(name):
-                    count = _write(name, data.query, file, place)
-                # Rows that are the same as last time are the same file.
-                target = place.cache / f"sql-{digest.of_file(file)[:32]}"
-                if not (target / folder.MANIFEST).exists():
-                    with folder.atomic_folder(target) as whole:
-                        file.rename(whole / FILE)
+        with room(place) as aside:
+            with _told(name):
+                count = _write(name, data.query, aside / FILE, place)
+            # Rows that are the same as last time are the same file.
+            found = keep(aside / FILE, None, place, "sql")
         told = f"{count:,} rows of {name}"
         place.watcher.ended("fetch", time.monotonic() - began, reused=False, note=told)
-        return Fetched(target / FILE)
+        return Fetched(found)
 
 
 def _write(name: str, query: str, file: Path, place: Place) -> int:

@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from bessemer.core import digest, folder
+from bessemer.core import digest
 from bessemer.core.errors import (
     BessemerError,
-    CorruptError,
     DataError,
     MissingExtraError,
     OperatorError,
@@ -22,7 +21,7 @@ from bessemer.core.errors import (
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
 from bessemer.prepare.credentials import filled, hidden
-from bessemer.prepare.origins.base import Fetched, Origin, Place
+from bessemer.prepare.origins.base import Fetched, Origin, Place, keep, room, whole
 from bessemer.prepare.sources.base import source_for
 
 #: What tells one content of an object from another, as the stores call it.
@@ -30,6 +29,8 @@ MARKS = (
     "ETag", "etag", "checksum", "md5Hash", "content_md5", "Content-MD5", "VersionId", "generation",
     "Last-Modified", "LastModified", "last_modified", "mtime", "updated", "modified", "created",
 )  # fmt: skip
+#: Names below a URL, each with its size and marks.
+Objects = list[tuple[str, list[str]]]
 #: What the disk says, in contrast to what the network does.
 _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _EXTRAS = {"s3fs": "s3", "aiohttp": "https"}
@@ -38,8 +39,8 @@ _EXTRAS = {"s3fs": "s3", "aiohttp": "https"}
 class Url(Origin):
     """A table, or a folder with a slash at its end, copied to this machine.
 
-    `${NAME}` in it is replaced from the environment. What the store marks as unchanged (an ETag,
-    a time) is not fetched again.
+    `${NAME}` in it is replaced from the environment. What the store marks (by an ETag, a time) is
+    fetched again only when its mark changes.
     """
 
     schemes = (
@@ -52,32 +53,41 @@ class Url(Origin):
         if "::" in name:
             raise DataError(f"data.source {name!r} is a chain of URLs.", remedy="Name one.")
         url = filled(name, quoted=True)
-        with _told(name):
-            store, path = _store(url)
-            objects = _objects(store, url, path)
         last = PurePosixPath(urlsplit(url).path.rstrip("/")).name or "data"
         if not url.endswith("/"):
             source_for(Path(last))  # before much is fetched that nothing reads
-        mark = digest.of_json([name, objects])
-        target = place.cache / f"url-{mark[:32]}"
-        if _whole(target):
+        with _told(name):
+            store, path = _store(url)
+            objects = _objects(store, url, path)
+        marked = all(len(marks) > 1 for _, marks in objects)
+        target = place.cache / f"url-{digest.of_json([name, objects])[:32]}"
+        if marked and whole(target):
             return Fetched(target / last)
         place.watcher.began("fetch")
         began = time.monotonic()
-        with folder.atomic_folder(target) as aside, _told(name):
-            for key, _ in objects:
-                where = _inside(aside / last, key, name) if key else aside / last
-                where.parent.mkdir(parents=True, exist_ok=True)
-                remote = f"{path.rstrip('/')}/{key}" if key else path
-                store.get_file(remote, os.fspath(where), callback=_counter(place, name))
-            store.invalidate_cache()
-            if _objects(store, url, path) != objects:
+        with room(place) as aside:
+            with _told(name):
+                _copy(name, store, path, objects, aside / last, place)
+                store.invalidate_cache()
+                same = _objects(store, url, path) == objects
+            if not same:
                 raise DataError(
                     f"{name} changed while it was fetched.",
                     remedy="Repeat the command when nobody writes it.",
                 )
+            found = keep(aside / last, target if marked else None, place, "url")
         place.watcher.ended("fetch", time.monotonic() - began, reused=False, note=name)
-        return Fetched(target / last)
+        return Fetched(found)
+
+
+def _copy(name: str, store: Any, path: str, objects: Objects, target: Path, place: Place) -> None:
+    for key, _ in objects:
+        if ".." in PurePosixPath(key).parts or key.startswith("/"):
+            raise DataError(f"{name} holds {key!r}, which leads out of it.", remedy="Rename it.")
+        where = target / key if key else target
+        where.parent.mkdir(parents=True, exist_ok=True)
+        remote = f"{path.rstrip('/')}/{key}" if key else path
+        store.get_file(remote, os.fspath(where), callback=_counter(place, name))
 
 
 def _store(url: str) -> tuple[Any, str]:
@@ -89,7 +99,7 @@ def _store(url: str) -> tuple[Any, str]:
     return store, path
 
 
-def _objects(store: Any, url: str, path: str) -> list[tuple[str, list[str]]]:
+def _objects(store: Any, url: str, path: str) -> Objects:
     """Return the objects behind a URL: the name below it, or "", and what marks its content."""
     if not url.endswith("/"):
         return [("", _mark(store.info(path)))]
@@ -101,24 +111,7 @@ def _objects(store: Any, url: str, path: str) -> list[tuple[str, list[str]]]:
 
 
 def _mark(info: dict[str, Any]) -> list[str]:
-    marks = [f"{key}={info[key]}" for key in MARKS if info.get(key)]
-    # Without any, it is fetched again each time.
-    return [f"size={info.get('size')}", *(marks or [f"now={time.time_ns()}"])]
-
-
-def _whole(target: Path) -> bool:
-    """Return whether a copy is there and is what was written."""
-    try:
-        folder.check(target)
-    except CorruptError:
-        return False
-    return True
-
-
-def _inside(top: Path, key: str, name: str) -> Path:
-    if ".." in PurePosixPath(key).parts or key.startswith("/"):
-        raise DataError(f"{name} holds {key!r}, which leads out of it.", remedy="Rename it.")
-    return top / key
+    return [f"size={info.get('size')}", *(f"{key}={info[key]}" for key in MARKS if info.get(key))]
 
 
 def _counter(place: Place, name: str) -> Any:
@@ -154,7 +147,8 @@ def _told(name: str) -> Iterator[None]:
 
 def _translated(name: str, error: Exception) -> BessemerError:
     # Over HTTP the first one says "not found" whatever happened; its cause tells.
-    cause = error.__cause__ if isinstance(error, FileNotFoundError) else None
+    web = name.lower().startswith("http")
+    cause = error.__cause__ if web and isinstance(error, FileNotFoundError) else None
     status = getattr(cause or error, "status", None)
     told = hidden(str(cause or error), name).strip().partition("\n")[0].rstrip(".")
     told = f"{type(cause or error).__name__}: {told}" if told else type(cause or error).__name__
