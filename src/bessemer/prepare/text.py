@@ -8,7 +8,7 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -26,13 +26,8 @@ MOST_LINE = 16_000_000
 _BLOCK = 1 << 20
 
 
-def ending(path: Path) -> str:
-    """Return the ending that says how to read a path: `/` for a folder, else as `.csv`.
-
-    That of a compressed file is the one before: `.csv` of `table.csv.gz`.
-    """
-    if path.is_dir():
-        return "/"
+def ending(path: PurePath) -> str:
+    """Return the ending that says how to read a file: `.csv` of `table.csv.gz`, too."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
 

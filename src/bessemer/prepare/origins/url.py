@@ -55,7 +55,7 @@ class Url(Origin):
         url = filled(name, quoted=True)
         last = PurePosixPath(urlsplit(url).path.rstrip("/")).name or "data"
         if not url.endswith("/"):
-            source_for(Path(last))  # before much is fetched that nothing reads
+            source_for(PurePosixPath(last))  # before much is fetched that nothing reads
         with _told(name):
             store, path = _store(url)
             objects = _objects(store, url, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 import pyarrow as pa
@@ -43,13 +43,16 @@ class Source(ABC):
 SOURCES: Catalogue[Source] = Catalogue("source", "bessemer.prepare.sources", Source)  # type: ignore[type-abstract]
 
 
-def source_for(path: Path) -> tuple[str, type[Source]]:
-    """Return the name and class of the source that reads files with this ending.
+def source_for(path: PurePath) -> tuple[str, type[Source]]:
+    """Return the name and class of the source that reads a folder, or files with this ending.
+
+    A pure path is a name without a file.
 
     Raises:
         DataError: No source reads it.
     """
-    wanted, endings = ending(path), list[str]()
+    wanted = "/" if isinstance(path, Path) and path.is_dir() else ending(path)
+    endings: list[str] = []
     for name in SOURCES.names():
         part = SOURCES.load(name)
         if wanted in part.suffixes:

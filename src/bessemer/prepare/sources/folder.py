@@ -42,7 +42,7 @@ class Folder(Source):
         """Read the folder; see `Source.read`."""
         kinds: dict[str, Path] = {}
         for name in files_of(path):
-            kinds.setdefault(_kind(name), name)
+            kinds.setdefault(_kind(path / name), name)
         if not kinds:
             raise DataError(
                 f"{path} holds no files.", remedy="Put texts, images or parts of a table there."
@@ -85,8 +85,8 @@ def files_of(folder: Path) -> Iterator[Path]:
                 yield here / name
 
 
-def _kind(name: Path) -> str:
-    found = ending(name)
+def _kind(path: Path) -> str:
+    found = ending(path)
     if found in PARTS:
         return "part"
     if found in TEXTS:
@@ -94,7 +94,7 @@ def _kind(name: Path) -> str:
     if found in IMAGES:
         return "image"
     raise DataError(
-        f"{name} is neither part of a table, text nor image.",
+        f"{path} is neither part of a table, text nor image.",
         remedy=f"Known endings: {', '.join((*PARTS, *TEXTS, *IMAGES))}. Move it elsewhere, or let"
         " its name begin with a dot.",
     )
