@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import hashlib
 import json
 import os
 import secrets
@@ -10,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -270,6 +273,12 @@ def test_types_of_a_database(postgresql: str, place: Place) -> None:
     refused(name, place, DataError, "'a' twice", query="SELECT 1 AS a, 2 AS a")
     nobody = name.replace("bessemer@", "nobody@")
     refused(nobody, place, OperatorError, 'role "nobody" does not exist', query="SELECT 1")
+    cut = (
+        "SELECT n::text AS text, CASE WHEN n < 4000 THEN 'a'"
+        " ELSE pg_terminate_backend(pg_backend_pid())::text END AS label"
+        " FROM generate_series(1, 5000) n"
+    )
+    refused(name, place, OperatorError, "did not answer to the end: terminating", query=cut)
     closed = "postgresql://127.0.0.1:9/x"
     refused(closed, place, OperatorError, "did not answer to the end", query="SELECT 1")
 
@@ -338,6 +347,21 @@ def test_a_project_from_elsewhere_reaches_nothing(tmp_path: Path, source: str, r
     with pytest.raises(BessemerError, match=r"was not sent|a server fetches|no known|nothing is"):
         plan(loaded, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_compressed_table_may_be_sent(tmp_path: Path) -> None:
+    lines = [f"text {n},{'ab'[n % 2]}" for n in range(40)]
+    content = gzip.compress("\n".join(["text,label", *lines]).encode())
+    sha256 = hashlib.sha256(content).hexdigest()
+    platform = Platform.open(tmp_path / "home")
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield content
+
+    asyncio.run(platform.jobs.receive(sha256, sent()))
+    found = platform.jobs.check("name: x\ndata: {source: t.csv.gz}", {"t.csv.gz": sha256})
+    assert sum(found.dataset.counts.values()) == 40
+    platform.home.database.close()
 
 
 CARD = """---

@@ -48,7 +48,10 @@ catalogue = next(v for v in vars(base).values() if isinstance(v, Catalogue))
 assert catalogue.names()
 """
     loaded = imported(code)
-    assert loaded & {"torch", "transformers", "onnxruntime", "sklearn", "ray", "datasets", "fsspec"} == set()
+    assert (
+        loaded & {"torch", "transformers", "onnxruntime", "sklearn", "ray", "datasets", "fsspec"}
+        == set()
+    )
 
 
 @pytest.mark.timed

@@ -16,6 +16,7 @@ from bessemer.core.errors import BessemerError, DataError, TooLargeError
 from bessemer.core.project import Data
 from bessemer.prepare import text
 from bessemer.prepare.sources.base import BATCH_ROWS, SOURCES, source_for
+from bessemer.service.initialise import init
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 
@@ -312,6 +313,23 @@ def test_label_studio_choices(tmp_path: Path) -> None:
     found = rows(path, columns={"label": "intent"}, labels={"separator": "|"})
     assert found[-1]["intent"] == "a|b"
     assert rows(path, columns={"label": "mood"})[-1]["mood"] == "angry"
+
+
+def test_a_project_file_for_what_people_labelled(tmp_path: Path) -> None:
+    tasks = [
+        task(
+            n, f"text {n}", *(given(w, chosen("mood", "x"), chosen("intent", "a")) for w in (1, 2))
+        )
+        for n in range(3)
+    ]
+    (tmp_path / "votes.json").write_text(json.dumps(tasks), encoding="utf-8")
+    content = init(tmp_path / "votes.json", name="", text="", label="intent").read_text()
+    assert "columns: {text: text, label: intent, id: id, annotator: annotator}" in content
+    (tmp_path / "tickets" / "refund").mkdir(parents=True)
+    (tmp_path / "tickets" / "refund" / "1.txt").write_text("give it back")
+    (tmp_path / "bessemer.yaml").unlink()
+    content = init(tmp_path / "tickets", name="", text="", label="").read_text()
+    assert "source: tickets\n  columns: {text: text, label: label}" in content
 
 
 def test_label_studio_spans(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from bessemer.core import folder
 from bessemer.core.errors import ConflictError, DataError
-from bessemer.core.project import Data
+from bessemer.core.project import Columns, Data
 from bessemer.prepare.locate import locate
 from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.text import ending, lines
@@ -40,7 +40,9 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
         )
     path = locate(table.name, relative_to=table.parent, cache=table.parent)
     delimiter = _guess_delimiter(path)
-    found = source_for(path)[1]().read(path, Data(source=table.name, delimiter=delimiter))
+    roles = Columns(text=text or "text", label=label or "label")
+    data = Data(source=table.name, delimiter=delimiter, columns=roles)
+    found = source_for(path)[1]().read(path, data)
     rows = pa.Table.from_batches(islice(found, MOST_BATCHES))
     named = {"text": text, "label": label}
     for role, column in named.items():
@@ -51,9 +53,10 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
             )
     text = text or _guess_text(rows, path)
     label = label or _guess_label(rows, path, text)
-    row_id = next((c for c in rows.column_names if c.lower() in ID_NAMES), None)
     columns = f"text: {_yaml(text)}, label: {_yaml(label)}"
-    columns += f", id: {_yaml(row_id)}" if row_id else ""
+    for role, names in (("id", ID_NAMES), ("annotator", ("annotator",))):
+        if one := next((c for c in rows.column_names if c.lower() in names), None):
+            columns += f", {role}: {_yaml(one)}"
     empty = any(_blank(rows[column]) for column in (text, label))
     slug = re.sub(r"[^a-z0-9]+", "-", (name or path.stem).lower()).strip("-")[:63] or "product"
     if name and slug != name:
