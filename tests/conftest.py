@@ -104,6 +104,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return place if place.exists() else tiny_base(place)
 
 
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a PostgreSQL server, without a database's name."""
+    from tests import postgres
+
+    with postgres.server(tmp_path_factory.mktemp("postgresql") / "server") as url:
+        yield url
+
+
 @pytest.fixture
 def home(finished: Path, tmp_path: Path) -> Path:
     """Return a copy of the finished home that a test may change."""

@@ -1,4 +1,4 @@
-"""A local fake of the hub's HTTP API, as far as `snapshot_download` asks it."""
+"""A local fake of the hub's HTTP API, as far as its packages ask it here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,8 +17,19 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextlib.contextmanager
-def hub(repository: str, revision: str, folder: Path) -> Iterator[str]:
-    """Serve a folder as one repository with one revision; yield the hub's address."""
+def hub(repository: str, revision: str, folder: Path, kind: str = "models") -> Iterator[str]:
+    """Serve a folder as one repository with one revision; yield the hub's address.
+
+    `kind` is models or datasets, and COMMIT is what the revision means now.
+    """
+    api = f"/api/{kind}/{repository}"
+    files = f"{'' if kind == 'models' else f'/{kind}'}/{repository}/resolve/"
+
+    def tree() -> list[dict]:
+        return [
+            {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": COMMIT}
+            for f in sorted(folder.iterdir())
+        ]
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -26,23 +38,26 @@ def hub(repository: str, revision: str, folder: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             self._answer()
 
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            wanted = dict(urllib.parse.parse_qsl(asked.decode())).get("paths", "")
+            self._send(200, json.dumps([one for one in tree() if one["path"] == wanted]).encode())
+
         def _answer(self) -> None:
-            path = self.path.partition("?")[0]
-            files = f"/{repository}/resolve/{COMMIT}/"
-            if path == f"/api/models/{repository}/revision/{revision}":
-                names = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
+            path = urllib.parse.unquote(self.path.partition("?")[0])
+            path = path.replace(f"{files}{revision}/", f"{files}{COMMIT}/")
+            file = folder / path.removeprefix(f"{files}{COMMIT}/")
+            if path in (f"{api}/revision/{revision}", f"{api}/revision/{COMMIT}"):
+                names = [{"rfilename": file["path"]} for file in tree()]
                 body = {"id": repository, "sha": COMMIT, "siblings": names}
                 self._send(200, json.dumps(body).encode())
-            elif path == f"/api/models/{repository}/tree/{COMMIT}":
-                body = [
-                    {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": COMMIT}
-                    for f in sorted(folder.iterdir())
-                ]
-                self._send(200, json.dumps(body).encode())
-            elif path.startswith(files) and (folder / path.removeprefix(files)).is_file():
-                self._file(folder / path.removeprefix(files))
+            elif path.rstrip("/") == f"{api}/tree/{COMMIT}":
+                self._send(200, json.dumps(tree()).encode())
+            elif path.startswith(files) and file.is_file():
+                self._file(file)
             else:
-                self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+                code = "EntryNotFound" if path.startswith((files, api)) else "RepoNotFound"
+                self._send(404, b"{}", {"X-Error-Code": code})
 
         def _file(self, file: Path) -> None:
             self.send_response(200)

@@ -25,7 +25,7 @@ def mend(
     columns = columns or Columns()
     shop = Workshop(path.parent)
     extra = {ANNOTATOR: columns.annotator} if columns.annotator else {}
-    batches = Csv().read(path, Data(source=path.name, columns=columns)).to_batches()
+    batches = Csv().read(path, Data(source=path.name, columns=columns))
     table = shop.keep(select(batches, columns, extra, path.name))
     ledger = Ledger("0" * 64, table.num_rows)
     task = task or TextClassification(Labels())

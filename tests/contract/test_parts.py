@@ -28,6 +28,7 @@ from bessemer.core.progress import Step, Watcher
 from bessemer.core.project import Data, Labels
 from bessemer.engines.base import ENGINES
 from bessemer.measures.answers import tally
+from bessemer.prepare.origins.base import ORIGINS, Place, origin_of
 from bessemer.prepare.sources.base import SOURCES
 from bessemer.pretrained.encoder import Encoder, has_bf16
 from bessemer.pretrained.resolve import WEIGHTS, resolve
@@ -35,7 +36,7 @@ from bessemer.serve.residents import tokenizer
 from bessemer.service.exporting import MOST_LOSS_GAP
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.platform import Platform
-from bessemer.service.project_file import load
+from bessemer.service.project_file import load, parse
 from bessemer.service.recipe import plan
 from bessemer.tasks.base import TASKS, Sampling, Task, label_of
 from bessemer.train import checkpoints
@@ -49,7 +50,23 @@ ROWS = {"text": ["one", "zwei, “drei”\nvier", None, "四"], "label": ["a", "
 
 def _write(path: Path) -> None:
     rows = [dict(zip(ROWS, values, strict=True)) for values in zip(*ROWS.values(), strict=True)]
-    if path.suffix in (".conll", ".bio", ".iob"):
+    if path.name == "table":
+        path.mkdir()
+        for number, row in enumerate(rows):
+            label = path / row["label"]
+            label.mkdir(exist_ok=True)
+            (label / f"{number}.txt").write_text(row["text"] or "", encoding="utf-8")
+    elif path.suffix == ".json":
+        tasks = [
+            {"id": number, "data": {"text": row["text"]}, "annotations": [
+                {"completed_by": 1, "result": [
+                    {"from_name": "intent", "type": "choices", "value": {"choices": [row["label"]]}}
+                ]}
+            ]}
+            for number, row in enumerate(rows)
+        ]  # fmt: skip
+        path.write_text(json.dumps(tasks), encoding="utf-8")
+    elif path.suffix in (".conll", ".bio", ".iob"):
         path.write_text("Ada B-person\n", encoding="utf-8")
     elif path.suffix == ".parquet":
         pq.write_table(pa.table(ROWS), path)
@@ -67,16 +84,45 @@ def test_source(name: str, tmp_path: Path) -> None:
     source = SOURCES.load(name)
     assert source.version >= 1
     for suffix in source.suffixes:
-        path = tmp_path / f"table{suffix}"
+        path = tmp_path / f"table{suffix}".removesuffix("/")
         _write(path)
-        table = source().read(path, Data(source=path.name))
-        assert table.schema.types == [pa.string(), pa.string()]
+        batches = list(source().read(path, Data(source=path.name)))
+        assert {batch.schema for batch in batches} == {batches[0].schema}
+        assert set(batches[0].schema.types) == {pa.string()}
+        table = pa.Table.from_batches(batches)
+        assert {"text", "label"} <= set(table.column_names)
         if name != "conll":  # which has no table of texts, see tests/unit/test_spans.py
-            found = [cell or None for cell in table["text"].to_pylist()]
-            assert found == ROWS["text"]
-        path.write_bytes(b"\x00\xff\x00garbage")
+            found = {(row["text"] or None, row["label"]) for row in table.to_pylist()}
+            assert found == set(zip(*ROWS.values(), strict=True))
+        broken = path / "1.txt" if path.is_dir() else path
+        broken.write_bytes(b"\x00\xff\x00garbage")
         with pytest.raises(DataError):
-            source().read(path, Data(source=path.name))
+            list(source().read(path, Data(source=path.name)))
+
+
+@pytest.mark.parametrize("name", ORIGINS.names())
+def test_origin(name: str, tmp_path: Path) -> None:
+    """Its names are its own; what is not there is said and leaves nothing; a project that came
+    over HTTP reaches nothing through it that is not public.
+    """
+    origin = ORIGINS.load(name)
+    for begins in origin.schemes:
+        assert origin_of(f"{begins}x/y.csv") is origin
+        assert begins == begins.lower()
+        assert begins.endswith((":", "://"))
+    near = [begins for begins in origin.schemes if begins in ("http://", "sqlite://")]
+    begins = [*near, *origin.schemes, ""][0]
+    wrong = f"{begins}127.0.0.1:9/none.csv"
+    cache = tmp_path / "cache"
+    with pytest.raises(BessemerError) as caught:
+        origin().fetch(wrong, Data(source=wrong), Place(tmp_path, cache, Watcher()))
+    assert caught.value.remedy
+    assert not cache.exists() or not list(cache.iterdir())
+    if not origin.public:
+        text = f"name: x\nbase: minilm-l6\ndata: {{source: '{wrong}', query: SELECT 1}}"
+        with pytest.raises(ProjectError, match=r"a server fetches nothing|was not sent"):
+            plan(parse(text, tmp_path, "", uploads={}), cache)
+        assert not cache.exists() or not list(cache.iterdir())
 
 
 def test_every_family_has_examples_here() -> None:

@@ -283,7 +283,7 @@ def test_a_base_from_the_hub(tmp_path: Path) -> None:
     ("change", "error", "message"),
     [
         ("data: {source: tabel.csv}", DataError, r"no file .*tabel\.csv.*'table\.csv'"),
-        ("data: {source: .}", DataError, "is a folder"),
+        ("data: {source: .}", DataError, r"bessemer\.yaml is neither part of a table"),
         ("data: {source: 'public:banking78/train.csv'}", UnknownNameError, "banking77/train.csv"),
         ("data: {source: table.csv, columns: {text: txt}}", DataError, "Did you mean 'text'"),
         (

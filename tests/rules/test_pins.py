@@ -45,7 +45,11 @@ SHARED = {
     "source/csv": ["prepare/sources/base.py", "prepare/text.py"],
     "source/jsonl": ["prepare/sources/base.py", "prepare/text.py"],
     "source/conll": ["prepare/sources/base.py", "prepare/text.py"],
-    "source/parquet": ["prepare/sources/base.py"],
+    "source/parquet": ["prepare/sources/base.py", "prepare/text.py"],
+    "source/folder": ["prepare/sources/base.py", "prepare/text.py"],
+    "source/label-studio": [
+        "prepare/sources/base.py", "prepare/sources/jsonl.py", "prepare/text.py",
+    ],
     "stage/prepare": [
         "prepare/runner.py", "prepare/select.py", "prepare/checks.py", "prepare/splits.py",
         "prepare/pii.py", "prepare/annotators.py", "measures/crowd.py", "prepare/desk.py",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,7 +170,7 @@ def test_conll_is_read_as_text_and_spans(tmp_path: Path) -> None:
         "a S-x\nb B-x\nc E-x\nd I-y\n",
         encoding="utf-8",
     )
-    table = Conll().read(path, Data(source="x.conll"))
+    table = pa.Table.from_batches(Conll().read(path, Data(source="x.conll")))
     texts = table["text"].to_pylist()
     assert texts == ['Ada Lovelace said " hi', "北京很大 !", "a b c d"]
     told = [
@@ -188,7 +189,7 @@ def test_a_line_that_is_no_token_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "x.conll"
     path.write_text(f"a O\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 2"):
-        Conll().read(path, Data(source="x.conll"))
+        pa.Table.from_batches(Conll().read(path, Data(source="x.conll")))
 
 
 def test_precision_is_of_what_was_answered_and_recall_of_what_is_right(
@@ -246,5 +247,5 @@ def test_marks_belong_to_what_they_mark(text: str, words: list[str]) -> None:
 def test_a_conll_token_may_hold_a_no_break_space(tmp_path: Path) -> None:
     path = tmp_path / "x.conll"
     path.write_text("10\u00a0000 B-money\n𠮷 B-town\n野 I-town\n", encoding="utf-8")
-    table = Conll().read(path, Data(source="x.conll"))
+    table = pa.Table.from_batches(Conll().read(path, Data(source="x.conll")))
     assert table["text"].to_pylist() == ["10\u00a0000 𠮷野"]

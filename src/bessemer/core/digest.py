@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ def of_file(path: Path) -> str:
     """Return the digest of a file's content, read in constant memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_folder(path: Path, names: Iterable[Path]) -> str:
+    """Return the digest of files in a folder: of their relative names and contents, in order."""
+    found = hashlib.sha256()
+    for name in names:
+        found.update(f"{of_file(path / name)} {name.as_posix()}\0".encode())
+    return found.hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:

@@ -74,7 +74,13 @@ class Labels(Block):
 class Data(Block):
     """Where the rows come from."""
 
-    source: str = Field(description="A csv, jsonl, parquet or conll file, or public:<set>/<file>.")
+    source: str = Field(
+        description="A csv, jsonl, parquet, conll or Label Studio file, a folder, a URL of one"
+        " (s3://, gs://, https:// …), a database's (postgresql://, sqlite:/// …),"
+        " hub:<owner>/<name>, or public:<set>/<file>. ${NAME} in a URL is taken from the"
+        " environment."
+    )
+    query: str | None = Field(None, description="What a database is asked: a SELECT.")
     columns: Columns = Field(default_factory=Columns)
     labels: Labels = Field(default_factory=Labels)
     split: Split = Field(default_factory=Split)

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from bessemer.core.dataset import SPLITS, Finding, Version
-from bessemer.core.errors import DataError
 from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, duplicates, outliers, splits
@@ -18,9 +17,9 @@ from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections
 from bessemer.prepare.desk import Desk, LabelSets
 from bessemer.prepare.leakage import compare
 from bessemer.prepare.ledger import Ledger
-from bessemer.prepare.rows import BATCH, Workshop
+from bessemer.prepare.rows import Workshop
 from bessemer.prepare.select import select
-from bessemer.prepare.sources.base import SOURCES, Source
+from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.whole import Whole
 from bessemer.tasks.base import Task
 
@@ -50,24 +49,6 @@ class Prepared:
     counts: dict[str, int]
     findings: tuple[Finding, ...]
     history: tuple[Version, ...]
-
-
-def source_for(path: Path) -> tuple[str, type[Source]]:
-    """Return the name and class of the source that reads files with this ending.
-
-    Raises:
-        DataError: No source reads it.
-    """
-    endings: list[str] = []
-    for name in SOURCES.names():
-        part = SOURCES.load(name)
-        if path.suffix.lower() in part.suffixes:
-            return name, part
-        endings += part.suffixes
-    raise DataError(
-        f"{path}: the ending {path.suffix!r} is of no known kind of source.",
-        remedy=f"Known endings: {', '.join(sorted(endings))}.",
-    )
 
 
 def prepare(
@@ -136,7 +117,7 @@ def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
     if role == LABELLED:
         data, roles = data.model_copy(update={"columns": COLUMNS}), {ANNOTATOR: "annotator"}
     extra = {new: name for new, name in roles.items() if name and role in ("source", LABELLED)}
-    batches = source_for(path)[1]().read(path, data).to_batches(max_chunksize=BATCH)
+    batches = source_for(path)[1]().read(path, data)
     if role == LABELLED:
         batches = (batch.select(KEPT) for batch in batches)
     return shop.keep(select(batches, data.columns, extra, path.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +13,10 @@ import yaml
 
 from bessemer.core import folder
 from bessemer.core.errors import ConflictError, DataError
-from bessemer.core.project import Data
+from bessemer.core.project import Columns, Data
 from bessemer.prepare.locate import locate
-from bessemer.prepare.runner import source_for
+from bessemer.prepare.sources.base import source_for
+from bessemer.prepare.text import ending, lines
 from bessemer.service.project_file import FILE
 
 TEXT_NAMES = ("text", "message", "sentence", "utterance", "body", "content", "question", "review")
@@ -24,6 +26,8 @@ LABEL_NAMES = (
 )  # fmt: skip
 ID_NAMES = ("id", "row_id", "uuid")
 DELIMITERS = (",", ";", "\t", "|")
+#: What is looked at of a large table.
+MOST_BATCHES = 10
 
 
 def init(table: Path, *, name: str, text: str, label: str) -> Path:
@@ -36,7 +40,10 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
         )
     path = locate(table.name, relative_to=table.parent, cache=table.parent)
     delimiter = _guess_delimiter(path)
-    rows = source_for(path)[1]().read(path, Data(source=table.name, delimiter=delimiter))
+    roles = Columns(text=text or "text", label=label or "label")
+    data = Data(source=table.name, delimiter=delimiter, columns=roles)
+    found = source_for(path)[1]().read(path, data)
+    rows = pa.Table.from_batches(islice(found, MOST_BATCHES))
     named = {"text": text, "label": label}
     for role, column in named.items():
         if column and column not in rows.column_names:
@@ -46,9 +53,10 @@ def init(table: Path, *, name: str, text: str, label: str) -> Path:
             )
     text = text or _guess_text(rows, path)
     label = label or _guess_label(rows, path, text)
-    row_id = next((c for c in rows.column_names if c.lower() in ID_NAMES), None)
     columns = f"text: {_yaml(text)}, label: {_yaml(label)}"
-    columns += f", id: {_yaml(row_id)}" if row_id else ""
+    for role, names in (("id", ID_NAMES), ("annotator", ("annotator",))):
+        if one := next((c for c in rows.column_names if c.lower() in names), None):
+            columns += f", {role}: {_yaml(one)}"
     empty = any(_blank(rows[column]) for column in (text, label))
     slug = re.sub(r"[^a-z0-9]+", "-", (name or path.stem).lower()).strip("-")[:63] or "product"
     if name and slug != name:
@@ -88,10 +96,9 @@ def _yaml(name: str) -> str:
 
 def _guess_delimiter(path: Path) -> str:
     """Return what the first line of a csv file is divided by; a comma where nothing tells."""
-    if path.suffix.lower() != ".csv":
+    if ending(path) != ".csv":
         return ","
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = file.readline(100_000)
+    first = next(lines(path, "utf-8"), "")
     return max(DELIMITERS, key=first.count)
 
 

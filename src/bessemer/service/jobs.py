@@ -154,8 +154,12 @@ class Jobs:
                 f"The file {name!r} ({sha256}) was not received.",
                 remedy="Send it first, with PUT /api/v1/files/<its SHA-256>.",
             )
-        ending = Path(name).suffix.lower()
-        if not ending[1:].isalnum() or len(ending) > 10:
+        from bessemer.prepare.text import COMPRESSED
+
+        endings = Path(name.lower()).suffixes
+        endings = endings[-2:] if endings and endings[-1] in COMPRESSED else endings[-1:]
+        ending = "".join(endings)
+        if not ending.replace(".", "").isalnum() or len(ending) > 14:
             raise RequestError(
                 f"The file name {name!r} has no ending that tells how to read it.",
                 remedy="Name it, say, table.csv.",

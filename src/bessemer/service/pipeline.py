@@ -20,7 +20,6 @@ from bessemer.core.dataset import Dataset
 from bessemer.core.errors import needs
 from bessemer.core.progress import Watcher
 from bessemer.core.report import Report
-from bessemer.prepare.locate import PREFIX, public_licence
 from bessemer.pretrained import resolve
 from bessemer.service.datasets import Datasets
 from bessemer.service.home import Home
@@ -179,17 +178,14 @@ class Pipeline:
         prepared = prepare(
             self.task, project.data, project.prepare, inputs, target, self.watcher.step
         )
-        source, licence = project.data.source, project.data.licence
-        if licence is None and source.startswith(PREFIX):
-            licence = public_licence(source)
         record = Dataset(
             digest=plan.keys["prepare"],
-            source=source,
+            source=project.data.source,
             source_digests=plan.digests,
             columns=prepared.columns,
             labels=prepared.labels,
             counts=prepared.counts,
-            licence=licence,
+            licence=plan.licence,
             findings=prepared.findings,
             history=prepared.history,
         )

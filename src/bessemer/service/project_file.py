@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from bessemer.core.errors import ProjectError, UnknownNameError, nearest
 from bessemer.core.project import Block, Project, Train
 from bessemer.core.records import Setting
+from bessemer.prepare.credentials import written_out
 from bessemer.tasks.base import TASKS
 from bessemer.train.methods.base import METHODS
 from bessemer.train.space import filled
@@ -71,6 +72,7 @@ def parse(text: str, folder: Path, where: str, *, uploads: dict[str, Path] | Non
         project = Project.model_validate(values)
     except ValidationError as error:
         raise _translated(error, Project, (), lines, where) from error
+    _check_secrets(project, lines, where)
     if project.task not in TASKS.names():
         raise UnknownNameError(
             "task", project.task, TASKS.names(), where=_at(where, lines, ("task",))
@@ -105,6 +107,21 @@ def schema() -> dict[str, Any]:
     result["$defs"]["Train"] = {"oneOf": variants, "description": train["description"]}
     result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return result
+
+
+def _check_secrets(project: Project, lines: dict[Path_, int], where: str) -> None:
+    """Refuse passwords, which records and logs would show."""
+    split = project.data.split
+    for path, name in (
+        (("data", "source"), project.data.source),
+        (("data", "split", "test"), split.test),
+        (("data", "split", "validation"), split.validation),
+    ):
+        if isinstance(name, str) and written_out(name):
+            raise ProjectError(
+                f"{_at(where, lines, path)}{'.'.join(path)} holds a password.",
+                remedy="Write ${NAME} in its place, and set NAME in the environment of Bessemer.",
+            )
 
 
 def _with_options(project: Project, lines: dict[Path_, int], where: str) -> Project:

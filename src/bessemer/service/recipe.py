@@ -12,8 +12,10 @@ from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
 from bessemer.prepare.corrections import LABELLED
-from bessemer.prepare.locate import PREFIX, locate
-from bessemer.prepare.runner import source_for
+from bessemer.prepare.locate import fetch
+from bessemer.prepare.origins.base import LOCAL, ORIGINS, Fetched, Place, origin_of
+from bessemer.prepare.sources.base import source_for
+from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
 from bessemer.release import gates
 from bessemer.service.project_file import Loaded, at
@@ -38,6 +40,8 @@ class Plan:
     parts: dict[str, str]
     #: Digest of each stage's output, by stage.
     keys: dict[str, str]
+    #: Of the data, where the project or its publisher states it.
+    licence: str | None
 
     def identity(self, found: dict[str, Any], seed: int) -> dict[str, str]:
         """Return what determines a training, by name, for its checkpoints to be held against.
@@ -79,12 +83,16 @@ def plan(
     _check_split(project)
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
     _check_length(loaded, base)
-    files = {role: _file(loaded, name, cache) for role, name in sources(project).items()}
+    place = Place(loaded.folder, cache, watcher or Watcher())
+    found = {role: _fetched(loaded, role, place) for role in sources(project)}
+    files = {role: one.path for role, one in found.items()}
     if labels is not None:
         files[LABELLED] = labels
-    digests = {role: digest.of_file(path) for role, path in files.items()}
+    digests = {role: _digest(path) for role, path in files.items()}
     parts = _parts(project, files)
-    return Plan(project, base, files, digests, parts, _keys(project, base, digests, parts))
+    keys = _keys(project, base, digests, parts)
+    licence = project.data.licence or found["source"].licence
+    return Plan(project, base, files, digests, parts, keys, licence)
 
 
 def sources(project: Project) -> dict[str, str]:
@@ -98,12 +106,25 @@ def sources(project: Project) -> dict[str, str]:
 
 
 def local_files(loaded: Loaded) -> dict[str, Path]:
-    """Return the files of this machine that a project names, by the name it gives them."""
-    return {
-        name: locate(name, relative_to=loaded.folder, cache=loaded.folder)
+    """Return the files of this machine that a project names, by the name it gives them.
+
+    Raises:
+        ProjectError: One is a folder, which cannot be sent.
+    """
+    place = Place(loaded.folder, loaded.folder, Watcher())
+    local = ORIGINS.load(LOCAL)
+    found = {
+        name: fetch(name, loaded.project.data, place).path
         for name in sources(loaded.project).values()
-        if not name.startswith(PREFIX)
+        if origin_of(name) is local
     }
+    for name, path in found.items():
+        if path.is_dir():
+            raise ProjectError(
+                f"data.source {name!r} is a folder, which cannot be sent.",
+                remedy="Make one file of it, say a csv or a parquet file.",
+            )
+    return found
 
 
 def engine_name(serve_engine: str) -> str:
@@ -111,15 +132,34 @@ def engine_name(serve_engine: str) -> str:
     return serve_engine.partition("-")[0]
 
 
-def _file(loaded: Loaded, name: str, cache: Path) -> Path:
-    if loaded.uploads is None or name.startswith(PREFIX):
-        return locate(name, relative_to=loaded.folder, cache=cache)
+def _fetched(loaded: Loaded, role: str, place: Place) -> Fetched:
+    """Return what stands for a role; a project from elsewhere reaches nothing through it."""
+    name, data = sources(loaded.project)[role], loaded.project.data
+    if role != "source":
+        data = data.model_copy(update={"query": None})
+    origin = origin_of(name)
+    if loaded.uploads is None or origin.public:
+        return fetch(name, data, place)
+    if origin is not ORIGINS.load(LOCAL):
+        known = [begins for one in ORIGINS.names() if ORIGINS.load(one).public
+                 for begins in ORIGINS.load(one).schemes]  # fmt: skip
+        raise ProjectError(
+            f"data.source is {name!r}: a server fetches nothing for others but"
+            f" {' and '.join(known)}.",
+            remedy="Send the table with PUT /api/v1/files, or run the project on that machine.",
+        )
     if name not in loaded.uploads:
         raise ProjectError(
             f"The file {name!r} was not sent with the project.",
             remedy="Send it with PUT /api/v1/files and name it in `files`.",
         )
-    return loaded.uploads[name]
+    return Fetched(loaded.uploads[name])
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        return digest.of_folder(path, files_of(path))
+    return digest.of_file(path)
 
 
 def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:

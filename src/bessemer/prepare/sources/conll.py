@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data
-from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source
-from bessemer.prepare.text import decoded
+from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source, batches
+from bessemer.prepare.text import lines
 from bessemer.tasks.token_classification import IDEOGRAPHS
 
 #: O, or a part of an entity: IOB1, IOB2, IOBES and BILOU alike.
@@ -28,47 +30,42 @@ class Conll(Source):
     as the project's `columns` block names text and label.
     """
 
-    version = 1
+    version = 2
     suffixes = (".conll", ".bio", ".iob")
 
-    def read(self, path: Path, data: Data) -> pa.Table:
+    def read(self, path: Path, data: Data) -> Iterator[pa.RecordBatch]:
         """Read the file; see `Source.read`."""
-        texts: list[str] = []
-        labels: list[str] = []
-        sentence: list[tuple[str, str, str]] = []
+        yield from batches(path, [data.columns.text, data.columns.label], _rows(path, data))
 
-        def close() -> None:
+
+def _rows(path: Path, data: Data) -> Iterator[tuple[str, str]]:
+    """Yield each sentence's text and its spans as JSON."""
+    sentence: list[tuple[str, str, str]] = []
+    characters = 0
+    for number, line in enumerate(chain(lines(path, data.encoding), [""]), start=1):
+        # Not split(): a token may be a no-break space or its like.
+        cells = [cell for cell in line.strip(" \t\r\n").replace("\t", " ").split(" ") if cell]
+        if not cells or cells[0] == "-DOCSTART-":
             if sentence:
                 text, spans = _joined(sentence)
-                texts.append(text)
-                labels.append(json.dumps(spans, ensure_ascii=False))
-                sentence.clear()
-
-        for number, line in enumerate(decoded(path, data.encoding).split("\n"), start=1):
-            cells = [cell for cell in re.split(r"[ \t]+", line.strip(" \t\r")) if cell]
-            if not cells or cells[0] == "-DOCSTART-":
-                close()
-                continue
-            tag = _TAG.fullmatch(cells[-1])
-            if len(cells) == 1 or tag is None:
-                raise DataError(
-                    f"{path}, line {number}: {line[:40]!r} is no token with its tag.",
-                    remedy="Write `token tag` on each line, as `Paris B-city`, and an empty line"
-                    " after each sentence.",
-                )
-            if len(cells[0]) > MOST_CELL_BYTES:
-                raise DataError(
-                    f"{path}, line {number}: the token has {len(cells[0]):,} characters.",
-                    remedy="Is a line break missing?",
-                )
-            sentence.append((cells[0], tag[1] or "O", tag[2] or ""))
-        close()
-        return pa.table(
-            {
-                data.columns.text: pa.array(texts, pa.string()),
-                data.columns.label: pa.array(labels, pa.string()),
-            }
-        )
+                yield text, json.dumps(spans, ensure_ascii=False)
+            sentence, characters = [], 0
+            continue
+        tag = _TAG.fullmatch(cells[-1])
+        if len(cells) == 1 or tag is None:
+            raise DataError(
+                f"{path}, line {number}: {line[:40]!r} is no token with its tag.",
+                remedy="Write `token tag` on each line, as `Paris B-city`, and an empty line"
+                " after each sentence.",
+            )
+        sentence.append((cells[0], tag[1] or "O", tag[2] or ""))
+        characters += len(cells[0]) + 1
+        if characters > MOST_CELL_BYTES:
+            raise DataError(
+                f"{path}, line {number}: the sentence has more than {MOST_CELL_BYTES:,}"
+                " characters.",
+                remedy="Is a line break missing, or the empty line after each sentence?",
+            )
 
 
 def _joined(sentence: list[tuple[str, str, str]]) -> tuple[str, list[dict[str, object]]]:
