@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from bessemer.core import digest, errors, folder
+from bessemer.core.dataset import Inspection
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.progress import Watcher
 from bessemer.core.records import (
@@ -35,6 +36,8 @@ Noun = TypeVar("Noun", bound=BaseModel)
 
 POLL_SECONDS = 0.5
 TIMEOUT_SECONDS = 120
+#: The rows are encoded before there is an answer.
+INSPECTION_SECONDS = 3600
 
 
 class Client:
@@ -59,6 +62,12 @@ class Client:
     def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
         """Send a project and its files and have them validated; see `Platform.check`."""
         return Check.model_validate(self._http.call("POST", "/checks", self._sent(project)))
+
+    def inspect(self, project: str | Path, watcher: Watcher | None = None) -> Inspection:
+        """Send a project and have its labels doubted, for an hour at most; see `Platform`."""
+        sent = self._sent(project)
+        found = self._http.call("POST", "/inspections", sent, timeout=INSPECTION_SECONDS)
+        return Inspection.model_validate(found)
 
     def run(
         self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
@@ -125,10 +134,12 @@ class _Http:
         self._url = url
         self._key = key
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> Any:
         """Send JSON and return JSON."""
         content = None if body is None else json.dumps(body).encode()
-        text = self._send(method, path, content, {"Content-Type": "application/json"})
+        text = self._send(method, path, content, {"Content-Type": "application/json"}, timeout)
         return json.loads(text) if text else None
 
     def send_file(self, local: Path) -> str:
@@ -152,11 +163,18 @@ class _Http:
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         return [kind.model_validate(value) for value in self.call("GET", path + query)]
 
-    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> bytes:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        content: Any,
+        headers: dict[str, str],
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> bytes:
         request = urllib.request.Request(self._url + path, content, headers, method=method)
         request.add_header("Authorization", f"Bearer {self._key}")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 text: bytes = answer.read()
         except urllib.error.HTTPError as error:
             raise _refused(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bessemer.core.dataset import Inspection
 from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
@@ -84,6 +85,16 @@ class Platform:
         from bessemer.service.running import check
 
         return check(self.home, project_file.load(Path(project)), watcher)
+
+    def inspect(self, project: str | Path, watcher: Watcher | None = None) -> Inspection:
+        """Rank the rows of a data set by how probably their label is wrong; nothing is changed.
+
+        Raises:
+            ProjectError: The task is of another family than labels of whole texts.
+        """
+        from bessemer.service.inspecting import inspect
+
+        return inspect(self.home, project_file.load(Path(project)), watcher or Watcher())
 
     def run(
         self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None

@@ -21,7 +21,9 @@ from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
-STAGES = {"prepare": 2, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+STAGES = {
+    "prepare": 2, "inspect": 1, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,9 @@ def _keys(
         readers=readers,
         seed=project.seed,
     )
+    reading = {"base": base.record.digest, "length": project.train.max_length}
+    reading["layers"] = project.train.base_layers
+    add("inspect", data=keys["prepare"], task=parts["task"], seed=project.seed, **reading)
     training = {
         "data": keys["prepare"],
         "base": base.record.digest,
