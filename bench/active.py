@@ -130,7 +130,7 @@ def _labelled(data: list[tuple[Vectors, Numbers]], name: str, seed: int) -> dict
             answered = folds.answer(head, others, several=False).argmax(axis=1)
             curve.append((len(rows), float((answered == wanted).mean())))
         least = FAR if name == DEFAULT else COMPARED
-        if len(rows) >= least and max(a for _, a in curves[1]) >= AIM or len(rows) >= MOST:
+        if (len(rows) >= least and max(a for _, a in curves[1]) >= AIM) or len(rows) >= MOST:
             return {"held": curves[0], "test": curves[1], "rows": rows}
         left = np.setdiff1d(np.arange(len(vectors)), rows)
         chances = folds.answer(head, vectors[left], several=False)

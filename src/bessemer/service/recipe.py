@@ -22,7 +22,9 @@ from bessemer.train.methods.base import METHODS
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
 STAGES = {
-    "prepare": 2, "inspect": 1, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2,
+    "prepare": 2, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2,
+    # Beside the chain.
+    "encode": 1, "inspect": 1,
 }  # fmt: skip
 
 
@@ -225,6 +227,7 @@ def _keys(
     )
     reading = {"base": base.record.digest, "length": project.train.max_length}
     reading["layers"] = project.train.base_layers
+    reading["version"] = STAGES["encode"]
     add("inspect", data=keys["prepare"], task=parts["task"], seed=project.seed, **reading)
     training = {
         "data": keys["prepare"],

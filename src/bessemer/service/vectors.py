@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bessemer.core import digest
+from bessemer.core import digest, folder
 from bessemer.core.errors import needs
 from bessemer.core.progress import Progress
 from bessemer.pretrained import resolve
 from bessemer.service.home import Home
-from bessemer.service.recipe import Plan
+from bessemer.service.recipe import STAGES, Plan
 from bessemer.tasks.base import TASKS
 
-#: Raised when the same texts and base would give other vectors.
-VERSION = 1
 FILE = "vectors.npy"
 
 
@@ -37,7 +35,8 @@ def vectors(
     train = plan.project.train
     key = digest.of_json(
         {
-            "stage": f"encode@{VERSION}",
+            "stage": f"encode@{STAGES['encode']}",
+            "task": plan.parts["task"],
             "texts": digest.of_json(list(texts)),
             "base": plan.base.record.digest,
             "layers": train.base_layers,
@@ -45,12 +44,13 @@ def vectors(
         }
     )
     stages = home.stages
-    path = stages.path("encode", key) / FILE
     with stages.lock("encode", key):
         if not stages.has("encode", key):
             with stages.make("encode", key) as aside, needs("train"):
                 np.save(aside / FILE, _encoded(plan, texts, progress))
-    found: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    path = stages.path("encode", key)
+    folder.check(path)
+    found: NDArray[np.float32] = np.load(path / FILE, mmap_mode="r", allow_pickle=False)
     return found
 
 
