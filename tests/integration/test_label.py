@@ -137,6 +137,12 @@ def test_suspects_are_asked_again(fresh: Platform, tmp_path: Path) -> None:
     assert not any(item.suggestions or item.gold for item in items)
     with pytest.raises(DataError, match="is left to be asked again"):
         fresh.label(place, strategy="suspects")
+    # What a person said replaces the row: no text is learnt from twice.
+    assert answer_all(fresh, "small") == len(items)
+    counts = fresh.check(place).dataset.counts
+    with_pool(tmp_path / "doubtful", "label: {pool: pool.csv, items: 4}\n")
+    write_csv(place / "table.csv", rows, ("text", "label"))
+    assert fresh.label(place).labels == counts["train"]
 
 
 def test_the_budget_bounds_what_is_put_up(fresh: Platform, tmp_path: Path) -> None:
@@ -172,7 +178,11 @@ def test_spans_are_chosen_without_a_model(fresh: Platform, tmp_path: Path) -> No
         ("", ProjectError, "no pool of texts"),
         ("label: {pool: nowhere.csv}", DataError, "no file"),
         ("label: {pool: pool.csv, labels: [a, a]}", ProjectError, "stands there twice"),
-        ("label: {pool: pool.csv, labels: [a], gold: 0.1}", ProjectError, "no rows with answers"),
+        (
+            "label: {pool: pool.csv, labels: [a], gold: 0.1}",
+            ProjectError,
+            "no rows with answers are read, which label.gold needs",
+        ),
         ("label: {pool: pool.csv, guideline: g.md}", ProjectError, r"g\.md cannot be read"),
         ("label: {pool: pool.csv, strategy: bage}", UnknownNameError, "Did you mean 'badge'"),
         ("label: {pool: table.csv}", DataError, "All 120 texts of table.csv have labels"),

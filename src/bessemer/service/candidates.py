@@ -44,6 +44,11 @@ class Labelled:
     texts: list[str]
     answers: list[Answers]
 
+    def without(self, known: set[str]) -> Labelled:
+        """Return those whose text is like none of `known`; see `alike`."""
+        rows = [n for n, text in enumerate(self.texts) if alike(text) not in known]
+        return Labelled([self.texts[n] for n in rows], [self.answers[n] for n in rows])
+
 
 def alike(text: str) -> str:
     """Return a text without what does not make it another one: case and blanks."""

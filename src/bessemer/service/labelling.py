@@ -24,7 +24,7 @@ from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
 from bessemer.service.recipe import plan
 from bessemer.service.vectors import vectors
-from bessemer.tasks.base import IGNORED, TASKS, Encoded, Task
+from bessemer.tasks.base import IGNORED, TASKS, Answers, Encoded, Task
 
 #: Puts up rows of the data set whose label is probably wrong.
 SUSPECTS = "suspects"
@@ -53,10 +53,12 @@ def label(
             f"{at(loaded, ('label',))}there is no pool of texts that may be labelled.",
             remedy="Set label.pool to a table with them.",
         )
-    if block.gold and block.labels is not None:
+    if block.labels is not None and (block.gold or name == SUSPECTS):
+        what = "label.gold" if block.gold else f"the strategy {SUSPECTS}"
         raise ProjectError(
-            f"{at(loaded, ('label', 'gold'))}with label.labels no rows with answers are read.",
-            remedy="Remove label.gold, or label.labels once the data set has labelled rows.",
+            f"{at(loaded, ('label', 'labels'))}with label.labels no rows with answers are read,"
+            f" which {what} needs.",
+            remedy="Remove label.labels once the data set has labelled rows.",
         )
     pipeline, task = _begin(home, loaded, watcher)
     asked = Asked(home, loaded, task)
@@ -95,11 +97,6 @@ def _suspects(pipeline: Pipeline, loaded: Loaded, asked: Asked, count: int) -> R
     """Put up rows of the data set whose label is probably wrong, the surest errors first."""
     import pyarrow.parquet as pq
 
-    if loaded.project.label.labels is not None:
-        raise ProjectError(
-            f"{at(loaded, ('label', 'labels'))}with label.labels no rows with answers are read.",
-            remedy="Remove it once the data set has labelled rows.",
-        )
     ranked = pq.read_table(inspecting.stage(pipeline, loaded) / inspecting.SUSPECTS)
     rows = ranked.filter(ranked["error"]).select(["split", "row", "text"]).to_pylist()
     sources = candidates.names_of(loaded)
@@ -113,7 +110,8 @@ def _suspects(pipeline: Pipeline, loaded: Loaded, asked: Asked, count: int) -> R
     if not new:
         raise DataError("No label that is taken for an error is left to be asked again.")
     labels = sum(pipeline.dataset().counts.values())
-    return asked.put_up(new[:count], SUSPECTS, labels=labels, pool=len(new), forecast=None)
+    left = max(len(new) - count, 0)
+    return asked.put_up(new[:count], SUSPECTS, labels=labels, pool=left, forecast=None)
 
 
 class _Choice:
@@ -140,25 +138,30 @@ class _Choice:
         self._encode(rows)
 
     def _encode(self, rows: dict[str, Labelled]) -> None:
-        """Encode the whole pool, which stays the same while it is labelled, and the rows."""
+        """Encode the whole pool, which stays the same while it is labelled, and the rows.
+
+        What people said counts for more than the same text's row, but nothing is learnt from what
+        a model is judged by.
+        """
         nothing = Labelled([], [])
-        train, validation = (rows.get(split, nothing) for split in ("train", "validation"))
-        texts = self._pool.texts
-        pool = self._vectors(texts)
-        places = {text: number for number, text in enumerate(texts)}
-        found = self._asked.found
-        elsewhere = [text for text in found.texts if text not in places]
-        places |= {text: len(texts) + number for number, text in enumerate(elsewhere)}
-        every = np.concatenate([pool, self._vectors(elsewhere)]) if elsewhere else pool
-        known = self._vectors([*train.texts, *validation.texts])
-        ours = every[[places[text] for text in found.texts]]
-        count = len(train.texts)
-        self.pool: Vectors = np.asarray(pool[self._left])
-        self.learnt = self._targets(
-            np.concatenate([known[:count], ours]) if count else ours,
-            Labelled([*train.texts, *found.texts], [*train.answers, *found.answers]),
-        )
-        self.validation = self._targets(known[count:], validation) if validation.texts else None
+        train, validation, test = (rows.get(split, nothing) for split in SPLITS)
+        ours = [*train.texts, *validation.texts]
+        found = self._asked.found.without(candidates.of_texts(validation.texts, test.texts))
+        train = train.without(candidates.of_texts(found.texts))
+        elsewhere = sorted({*found.texts} - {*ours, *self._pool.texts})
+        place: dict[str, NDArray[np.float32]] = {}
+        for texts in (elsewhere, ours, self._pool.texts):
+            place |= zip(texts, self._vectors(texts), strict=True)
+        self.pool: Vectors = np.stack([place[self._pool.texts[row]] for row in self._left])
+
+        def targets(texts: list[str], answers: list[Answers]) -> Rows:
+            rows = np.stack([place[text] for text in texts]) if texts else self.pool[:0]
+            return self._targets(rows, Labelled(texts, answers))
+
+        self.learnt = targets([*train.texts, *found.texts], [*train.answers, *found.answers])
+        self.validation: Rows | None = None
+        if validation.texts:
+            self.validation = targets(validation.texts, validation.answers)
 
     def _vectors(self, texts: list[str]) -> Vectors:
         if not texts:
