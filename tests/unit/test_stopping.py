@@ -43,11 +43,13 @@ def test_it_goes_on_while_the_curve_rises_and_stops_on_the_plateau() -> None:
 
 def test_a_curve_without_a_rise() -> None:
     sizes = [100, 200, 400, 800]
-    always = np.ones((4, 50), dtype=bool)
+    always = np.ones((4, 100), dtype=bool)
     found = forecast(sizes, always, "validation", more=100, least=0.005, seed=0)
     assert found is not None
     assert (found.gain.low, found.gain.value, found.gain.high) == (0.0, 0.0, 0.0)
     assert found.stop
+    few = forecast(sizes, always[:, :99], "validation", more=100, least=0.005, seed=0)
+    assert not few.stop  # it is as sure of the gain, and knows too little
     falling = np.arange(50) >= np.array([[5], [10], [15], [20]])
     assert forecast(sizes, falling, "validation", more=9, least=0.005, seed=0).gain.value == 0
 

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 #: Points of a curve at least: the law has three numbers of its own.
 LEAST_POINTS = 4
+#: Examples at least by which it is told to stop: of few that are all right, every draw is alike.
+LEAST_EXAMPLES = 100
 #: Exponents of the law that are tried.
 EXPONENTS = np.geomspace(0.05, 3.0, 40)
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -41,7 +43,7 @@ def forecast(
         measured: Whether the examples are of the validation split, or the labelled ones.
         more: How many labels would be given next.
         least: What they must add to be worth it. It says stop where even the upper end of the
-            interval is below.
+            interval is below, of `LEAST_EXAMPLES` examples or more.
         seed: Of the draws.
     """
     if len(labels) < LEAST_POINTS or not right.shape[1]:
@@ -67,7 +69,7 @@ def forecast(
         more=more,
         gain=gain,
         least=least,
-        stop=gain.high < least,
+        stop=gain.high < least and examples >= LEAST_EXAMPLES,
     )
 
 
