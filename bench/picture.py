@@ -78,6 +78,20 @@ def curves(results: dict[str, dict[str, Any]], path: Path) -> None:
     )
 
 
+def labels(results: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """Draw accuracy over labels, a line a strategy; see `bench.active`."""
+    names = sorted(results, key=lambda name: results[name][-1][0])
+    colours = _colours(names)
+    points = [point for line in results.values() for point in line]
+    _draw(
+        _Axis("labels", 0.0, 1.02 * max(count for count, _ in points)),
+        _Axis("accuracy on the test split", min(a for _, a in points), 0.95),
+        [_Line(results[name], colours[name]) for name in names],
+        [(name, colours[name]) for name in names],
+        path,
+    )
+
+
 def latencies(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Draw latency (logarithmic) over requests a second, two lines a server.
 

@@ -18,6 +18,7 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel
 
 from bessemer.core import digest, errors, folder
+from bessemer.core.dataset import Inspection
 from bessemer.core.datasets import Difference, Exported, Form, NamedDataset
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.progress import Watcher
@@ -39,6 +40,8 @@ Noun = TypeVar("Noun", bound=BaseModel)
 
 POLL_SECONDS = 0.5
 TIMEOUT_SECONDS = 120
+#: The rows are encoded before there is an answer.
+INSPECTION_SECONDS = 3600
 
 
 class Client:
@@ -64,6 +67,12 @@ class Client:
     def check(self, project: str | Path, watcher: Watcher | None = None) -> Check:
         """Send a project and its files and have them validated; see `Platform.check`."""
         return Check.model_validate(self._http.call("POST", "/checks", self._sent(project)))
+
+    def inspect(self, project: str | Path, watcher: Watcher | None = None) -> Inspection:
+        """Send a project and have its labels doubted, for an hour at most; see `Platform`."""
+        sent = self._sent(project)
+        found = self._http.call("POST", "/inspections", sent, timeout=INSPECTION_SECONDS)
+        return Inspection.model_validate(found)
 
     def run(
         self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
@@ -130,10 +139,14 @@ class _Http:
         self._url = url
         self._key = key
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> Any:
         """Send JSON and return JSON."""
         content = None if body is None else json.dumps(body).encode()
-        text = self._send(method, path, content, {"Content-Type": "application/json"})
+        text = self._send(
+            method, path, content, {"Content-Type": "application/json"}, timeout=timeout
+        )
         return json.loads(text) if text else None
 
     def send_file(self, local: Path) -> str:
@@ -168,12 +181,13 @@ class _Http:
         content: Any,
         headers: dict[str, str],
         file: IO[bytes] | None = None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> bytes:
         request = urllib.request.Request(self._url + path, content, headers, method=method)
         request.add_header("Authorization", f"Bearer {self._key}")
         text = b""
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 if file is None:
                     text = answer.read()
                 else:

@@ -17,6 +17,7 @@ from bessemer.service.platform import Platform
 LOCAL_ONLY = {
     "init": "writes a file beside a table of this machine",
     "serve": "starts a process of this machine",
+    "label": "reads a pool of texts of this machine, and encodes all of them",
     "schema": "is the same everywhere and needs no server",
 }
 #: One HTTP route does what five methods do: it takes `until`.

@@ -58,6 +58,14 @@ SHARED = {
         "prepare/words.py", "prepare/whole.py", "prepare/rows.py", "prepare/ledger.py",
         "service/pipeline.py::_prepare",
     ],
+    "stage/encode": [
+        "service/vectors.py", "train/embed.py", "train/cores.py", "pretrained/encoder.py",
+        "serve/residents.py::tokenizer",
+    ],
+    "stage/inspect": [
+        "service/inspecting.py", "train/folds.py", "train/methods/probe.py",
+        "prepare/label_errors.py", "measures/calibration.py",
+    ],
     "stage/search": [
         "train/search.py", "train/space.py", "service/searching.py", "service/pipeline.py::_search",
     ],

@@ -15,6 +15,8 @@ from bessemer.core.version import VERSION
 COMMANDS = {
     "init": ("project", "Write a project file from what a table looks like."),
     "check": ("project", "Validate a project file and its data; nothing slow runs."),
+    "inspect": ("labels", "Tell which labels of the data set are probably wrong."),
+    "label": ("labels", "Choose what to label next, and put it up."),
     "schema": ("project", "Print the JSON Schema of the project file, for editors."),
     "run": ("chain", "Go from the table to a deployed release; reuse what is there."),
     "prepare": ("chain", "Run as far as the checked and split rows."),

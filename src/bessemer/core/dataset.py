@@ -59,3 +59,33 @@ class Dataset(Record):
     findings: tuple[Finding, ...]
     #: How its rows came about, from the source on.
     history: tuple[Version, ...] = ()
+
+
+class Suspect(Record):
+    """A row whose label a model that did not learn from it finds improbable."""
+
+    #: Number of the row in its source, from 1, and the split that it is in.
+    row: int
+    split: str
+    text: str
+    #: As in the label column.
+    given: str
+    #: What the model would give instead; the same as `given` where that is its first choice.
+    suggested: str
+    #: Probability of the suggested label, and how well the given one fits: 0 is surely wrong.
+    chance: float
+    score: float
+    #: Whether the label is taken for an error.
+    error: bool
+
+
+class Inspection(Record):
+    """What `inspect` found: which labels of a data set are probably wrong."""
+
+    #: Digest of the data set.
+    dataset: str
+    #: Rows whose label was judged: a label that is too rare cannot be.
+    judged: int
+    finding: Finding
+    #: The surest errors first; all ranked rows lie beside it in `suspects.parquet`.
+    suspects: tuple[Suspect, ...]

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from bessemer.core.record import Record
+from bessemer.core.report import Measurement
 
 
 class Suggestion(Record):
@@ -177,3 +178,36 @@ class Progress(Record):
     pairs: tuple[Pair, ...]
     #: How many items have each label, the commonest first.
     labels: dict[str, int] = Field(default_factory=dict)
+
+
+class Forecast(Record):
+    """What the next labels are likely to add to a model, from its learning curve so far."""
+
+    #: Labels that it has learnt from, and how accurate it is with them.
+    labels: int
+    accuracy: Measurement
+    #: Where that was measured: on the validation split; or without one on the labelled rows, by
+    #: models that did not learn from them. Rows that were chosen since they are hard lower that.
+    measured: Literal["validation", "out of fold"]
+    #: Labels that would be given next, and what they would add to the accuracy.
+    more: int
+    gain: Measurement
+    #: What they must add to be worth it, and whether even the interval's upper end is below.
+    least: float
+    stop: bool
+
+
+class Round(Record):
+    """What was put up for labelling at once."""
+
+    campaign: str
+    #: How the items were chosen.
+    strategy: str
+    #: Items that are new in the campaign, and how many of them test the annotators.
+    items: int
+    gold: int
+    #: Labels that there are so far, and texts that are left in the pool.
+    labels: int
+    pool: int
+    #: None where there are too few labels to tell, or no model.
+    forecast: Forecast | None

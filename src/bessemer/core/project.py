@@ -242,6 +242,53 @@ class Serve(Block):
     )
 
 
+class Budget(Block):
+    """When a labelling campaign ends."""
+
+    labels: int | None = Field(None, ge=1, description="So many labels were given.")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Annotators have worked so long together."
+    )
+
+
+class Label(Block):
+    """What is put up for labelling, and by which rule."""
+
+    pool: str | None = Field(
+        None, description="Table with the texts that may be labelled, in the column of data."
+    )
+    labels: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Labels to choose from, where no rows have labels yet: then the data set is"
+        " not read. Without it the data set's.",
+    )
+    strategy: str = Field(
+        "diverse-margin",
+        description="How texts are chosen once there is a model; typical ones before.",
+    )
+    items: int = Field(100, ge=1, le=100_000, description="How many at once.")
+    overlap: int = Field(1, ge=1, le=100, description="How many annotators each item gets.")
+    gold: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Items whose answer is known, mixed in to test annotators, as a share of the"
+        " others.",
+    )
+    budget: Budget = Field(default_factory=Budget)
+    guideline: str | None = Field(
+        None, description="A text file that says what the labels mean; annotators are shown it."
+    )
+    least_gain: float = Field(
+        0.005,
+        gt=0,
+        lt=1,
+        description="Accuracy that the next labels must add to be worth it; else it is told to"
+        " stop.",
+    )
+
+
 class Project(Block):
     """A project file with every default filled in."""
 
@@ -262,6 +309,7 @@ class Project(Block):
         " or not_worse_than: live.",
     )
     serve: Serve = Field(default_factory=Serve)
+    label: Label = Field(default_factory=Label)
 
     @property
     def route(self) -> str:
@@ -269,5 +317,7 @@ class Project(Block):
         return self.serve.route or self.name
 
     def released(self) -> dict[str, Any]:
-        """Return what makes a release another one: all but how it is brought to callers."""
-        return self.model_dump(mode="json", exclude={"serve": {"canary"}})
+        """Return what makes a release another one: all but how it is brought to callers, and what
+        is labelled next.
+        """
+        return self.model_dump(mode="json", exclude={"serve": {"canary"}, "label": True})

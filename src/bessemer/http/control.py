@@ -18,6 +18,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, StreamingResponse
 
+from bessemer.core.dataset import Inspection
 from bessemer.core.datasets import Difference, Form, NamedDataset
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
 from bessemer.core.records import (
@@ -128,6 +129,13 @@ def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
         body = await parse(request, ProjectBody)
         jobs = acting(request).jobs
         return await run_in_threadpool(jobs.check, body.project, body.files)
+
+    @router.post("/inspections", name="inspect")
+    async def inspect(request: Request) -> Inspection:
+        """Rank the rows of a project by how probably their label is wrong."""
+        body = await parse(request, ProjectBody)
+        jobs = acting(request).jobs
+        return await run_in_threadpool(jobs.inspect, body.project, body.files)
 
     @router.post("/runs", name="run", status_code=202)
     async def submit(request: Request) -> Run:

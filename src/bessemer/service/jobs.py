@@ -13,7 +13,9 @@ from pathlib import Path
 
 from bessemer.compute.local import LocalExecutor
 from bessemer.core import folder
+from bessemer.core.dataset import Inspection
 from bessemer.core.errors import RequestError, TooLargeError, UnknownNameError
+from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Run, Until
 from bessemer.service import project_file
 from bessemer.service.home import Home
@@ -93,6 +95,12 @@ class Jobs:
         from bessemer.service.running import check
 
         return check(self._home, self._load(project, files, self._home.root))
+
+    def inspect(self, project: str, files: Mapping[str, str]) -> Inspection:
+        """Rank a project's rows by how probably their label is wrong; see `Platform.inspect`."""
+        from bessemer.service.inspecting import inspect
+
+        return inspect(self._home, self._load(project, files, self._home.root), Watcher())
 
     def submit(self, project: str, files: Mapping[str, str], until: Until) -> Run:
         """Begin a run in a process of its own and return its record; follow it with `runs.show`.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bessemer.core.dataset import Inspection
+from bessemer.core.labelling import Round
 from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
@@ -86,6 +88,48 @@ class Platform:
         from bessemer.service.running import check
 
         return check(self.home, project_file.load(Path(project)), watcher)
+
+    def inspect(self, project: str | Path, watcher: Watcher | None = None) -> Inspection:
+        """Rank the rows of a data set by how probably their label is wrong; nothing is changed.
+
+        Raises:
+            ProjectError: The task is of another family than labels of whole texts.
+        """
+        from bessemer.service.inspecting import inspect
+
+        return inspect(self.home, project_file.load(Path(project)), watcher or Watcher())
+
+    def label(
+        self,
+        project: str | Path,
+        *,
+        items: int | None = None,
+        strategy: str | None = None,
+        watcher: Watcher | None = None,
+    ) -> Round:
+        """Choose texts of the project's pool and put them up for labelling.
+
+        Items go to the project's open campaign; without one a campaign is begun.
+
+        Args:
+            project: The project file, or its folder.
+            items: How many; by default `label.items`.
+            strategy: How they are chosen; by default `label.strategy`, or `typical` while there
+                are fewer labels than kinds of them. `suspects` puts up rows of the data set
+                whose label is probably wrong.
+            watcher: Is told of stages and steps.
+
+        Returns:
+            What was put up, and what the next labels are likely to add.
+
+        Raises:
+            UserError: There is nothing to choose from, the budget is spent, or the open campaign
+                is for something else.
+        """
+        from bessemer.service.labelling import label
+
+        loaded = project_file.load(Path(project))
+        return label(self.home, loaded, items, strategy, watcher or Watcher())
 
     def run(
         self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None

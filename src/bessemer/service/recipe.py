@@ -18,13 +18,19 @@ from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
 from bessemer.release import gates
+from bessemer.service import labelled
+from bessemer.service.home import Home
 from bessemer.service.project_file import Loaded, at
 from bessemer.tasks.base import TASKS, Task
 from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own.
-STAGES = {"prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+STAGES = {
+    "prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2,
+    # Beside the chain.
+    "encode": 1, "inspect": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,13 @@ def plan(
     keys = _keys(project, base, digests, parts)
     licence = project.data.licence or found["source"].licence
     return Plan(project, base, files, digests, parts, keys, licence)
+
+
+def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
+    """Return what a project is made from, the labels that people gave in campaigns included."""
+    downloads = home.root / "downloads"
+    labels = labelled.snapshot(home, loaded.project.name, downloads / "labels")
+    return plan(loaded, downloads, watcher, labels)
 
 
 def sources(project: Project) -> dict[str, str]:
@@ -267,6 +280,10 @@ def _keys(
         readers=readers,
         seed=project.seed,
     )
+    reading = {"base": base.record.digest, "length": project.train.max_length}
+    reading["layers"] = project.train.base_layers
+    reading["version"] = STAGES["encode"]
+    add("inspect", data=keys["prepare"], task=parts["task"], seed=project.seed, **reading)
     training = {
         "data": keys["prepare"],
         "base": base.record.digest,

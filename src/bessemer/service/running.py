@@ -7,20 +7,12 @@ from typing import get_args
 from bessemer.core.errors import BessemerError, RequestError
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Release, Run, Until
-from bessemer.service import labelled
 from bessemer.service.deployments import Deployments, told
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
-from bessemer.service.recipe import Plan, plan
+from bessemer.service.recipe import planned
 from bessemer.service.runs import Runs
-
-
-def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
-    """Return what a project is made from, the labels that people gave in campaigns included."""
-    downloads = home.root / "downloads"
-    labels = labelled.snapshot(home, loaded.project.name, downloads / "labels")
-    return plan(loaded, downloads, watcher, labels)
 
 
 def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:

@@ -1,0 +1,1 @@
+"""The verb `improve`: what to label next, and when to stop."""

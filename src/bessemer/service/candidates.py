@@ -1,0 +1,147 @@
+"""Which texts may be labelled, and what is labelled already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from bessemer.core.dataset import ROW
+from bessemer.core.errors import DataError, nearest
+from bessemer.core.labelling import NewItem
+from bessemer.prepare.checks import answers_of
+from bessemer.prepare.locate import locate
+from bessemer.prepare.sources.base import source_for
+from bessemer.service import campaign_files
+from bessemer.service.campaign_rules import MOST_KEY, MOST_TEXT
+from bessemer.service.campaigns import Campaigns
+from bessemer.service.home import Home
+from bessemer.service.pipeline import Pipeline
+from bessemer.service.project_file import Loaded, at
+from bessemer.service.recipe import sources
+from bessemer.tasks.base import Answers, Task, label_of
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, each with what names its row: `tickets.csv#17`."""
+
+    keys: list[str]
+    texts: list[str]
+
+    def without(self, known: set[str]) -> list[int]:
+        """Return the numbers of the texts that are like none of `known`; see `alike`."""
+        return [n for n, text in enumerate(self.texts) if alike(text) not in known]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with what is right for each, in the order in which they were labelled."""
+
+    texts: list[str]
+    answers: list[Answers]
+
+    def without(self, known: set[str]) -> Labelled:
+        """Return those whose text is like none of `known`; see `alike`."""
+        rows = [n for n, text in enumerate(self.texts) if alike(text) not in known]
+        return Labelled([self.texts[n] for n in rows], [self.answers[n] for n in rows])
+
+
+def alike(text: str) -> str:
+    """Return a text without what does not make it another one: case and blanks."""
+    return " ".join(text.casefold().split())
+
+
+def pool(loaded: Loaded, cache: Path) -> Texts:
+    """Return the texts of the project's pool, each once.
+
+    Texts that could not be put up are left out: empty ones, and damaged ones.
+
+    Raises:
+        DataError: It has no column with texts, or no text.
+    """
+    name, columns = loaded.project.label.pool or "", loaded.project.data.columns
+    path = locate(name, relative_to=loaded.folder, cache=cache)
+    batches = source_for(path)[1]().read(path, loaded.project.data)
+    table = pa.Table.from_batches(batches)
+    if columns.text not in table.column_names:
+        close = nearest(columns.text, table.column_names)
+        raise DataError(
+            f"{at(loaded, ('label', 'pool'))}{path.name} has no column {columns.text!r}; it has"
+            f" {', '.join(table.column_names) or 'none'}.",
+            remedy=(f"Did you mean {close!r}? " if close else "") + "Set data.columns.text.",
+        )
+    names = [str(number) for number in range(1, table.num_rows + 1)]
+    if columns.id in table.column_names:
+        given = table[columns.id].to_pylist()
+        names = [one or number for one, number in zip(given, names, strict=True)]
+    seen: set[str] = set()
+    found = Texts([], [])
+    for number, text in zip(names, table[columns.text].to_pylist(), strict=True):
+        key = f"{path.name}#{number}"
+        if _usable(key, text) and alike(text) not in seen:
+            seen.add(alike(text))
+            found.keys.append(key)
+            found.texts.append(text)
+    if not found.texts:
+        raise DataError(f"{path.name} has no text in its column {columns.text!r}.")
+    return found
+
+
+def _usable(key: str, text: str | None) -> bool:
+    if text is None or not text.strip() or len(text) > MOST_TEXT or "\0" in text:
+        return False
+    return len(key) <= MOST_KEY and key.isprintable()
+
+
+def names_of(loaded: Loaded) -> dict[str, str]:
+    """Return the name of each split's file, `source` for those that have none of their own."""
+    return {role: Path(name).name for role, name in sources(loaded.project).items()}
+
+
+def rows_of(pipeline: Pipeline, split: str) -> Labelled:
+    """Return a split's rows, in an order that does not follow the file."""
+    table = pipeline.rows(split)
+    order = np.random.default_rng(pipeline.plan.project.seed).permutation(table.num_rows)
+    table = table.take(order)
+    return Labelled(table["text"].to_pylist(), answers_of(table, pipeline.task))
+
+
+def tests(pipeline: Pipeline) -> list[NewItem]:
+    """Return the training rows as items whose answer is known."""
+    table = pipeline.rows("train").select([ROW, "text", "label"])
+    name = Path(pipeline.plan.project.data.source).name
+    return [
+        NewItem(key=f"{name}#{row['row']}", text=row["text"], gold=row["label"])
+        for row in table.to_pylist()
+    ]
+
+
+def of_campaigns(home: Home, project: str, task: Task) -> tuple[Labelled, set[str]]:
+    """Return what a project's campaigns have found so far, and all texts that they ask for.
+
+    Tests of annotators are no finding; neither is a label that the project does not know.
+    """
+    found: Labelled = Labelled([], [])
+    asked: set[str] = set()
+    known = {*task.labels, task.nothing}
+    for campaign in reversed(Campaigns(home).list(project)):
+        items = campaign_files.labelled(home, campaign)
+        for item in campaign_files.join(home, campaign, task, items):
+            asked.add(alike(item.text))
+            if item.gold is not None or not item.votes:
+                continue
+            answers = task.parse(item.text, item.votes[0].label or "")
+            if {label_of(answer) for answer in answers} <= known:
+                found.texts.append(item.text)
+                found.answers.append(answers)
+    return found, asked
+
+
+def of_texts(*lists: Sequence[str]) -> set[str]:
+    """Return what `alike` makes of all texts."""
+    return {alike(text) for text in chain(*lists)}
