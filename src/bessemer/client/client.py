@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import builtins
 import json
-import shutil
 import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
-
-from bessemer.core import digest, errors, folder
+from bessemer.client.transport import Http, quoted
+from bessemer.core import errors, folder
 from bessemer.core.dataset import Inspection
 from bessemer.core.datasets import Difference, Exported, Form, NamedDataset
 from bessemer.core.labelling import Campaign, Guideline, Imported, Progress
@@ -36,10 +33,7 @@ from bessemer.core.records import (
 )
 from bessemer.service import project_file, recipe
 
-Noun = TypeVar("Noun", bound=BaseModel)
-
 POLL_SECONDS = 0.5
-TIMEOUT_SECONDS = 120
 #: The rows are encoded before there is an answer.
 INSPECTION_SECONDS = 3600
 
@@ -55,7 +49,7 @@ class Client:
     def __init__(self, url: str, key: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise errors.RequestError(f"The address {url!r} begins with neither http nor https.")
-        self._http = _Http(url.rstrip("/") + "/api/v1", key)
+        self._http = Http(url.rstrip("/") + "/api/v1", key)
         self.runs = _Runs(self._http)
         self.datasets = _Datasets(self._http)
         self.releases = _Releases(self._http)
@@ -132,97 +126,8 @@ class Client:
         return {"project": path.read_text(encoding="utf-8"), "files": files}
 
 
-class _Http:
-    """Requests with a key; refusals become the errors they were on the server."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self._url = url
-        self._key = key
-
-    def call(
-        self, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS
-    ) -> Any:
-        """Send JSON and return JSON."""
-        content = None if body is None else json.dumps(body).encode()
-        text = self._send(
-            method, path, content, {"Content-Type": "application/json"}, timeout=timeout
-        )
-        return json.loads(text) if text else None
-
-    def send_file(self, local: Path) -> str:
-        """Send a file's bytes where the server lacks them, and return their SHA-256."""
-        path = f"/files/{(sha256 := digest.of_file(local))}"
-        try:
-            self.call("GET", path)
-        except errors.UnknownNameError:
-            with local.open("rb") as file:
-                size = str(local.stat().st_size)
-                self._send("PUT", path, file, {"Content-Length": size})
-        return sha256
-
-    def receive_file(self, path: str, local: Path) -> None:
-        """Write the bytes that are answered to a file."""
-        folder.atomic_file(local, self._send("GET", path, None, {}))
-
-    def nouns(self, path: str, kind: type[Noun], **filters: str | None) -> list[Noun]:
-        """Return a list of records."""
-        given = {name: value for name, value in filters.items() if value is not None}
-        query = f"?{urllib.parse.urlencode(given)}" if given else ""
-        return [kind.model_validate(value) for value in self.call("GET", path + query)]
-
-    def receive(self, path: str, file: IO[bytes]) -> None:
-        """Write what an address answers into a file."""
-        self._send("GET", path, None, {}, file)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        content: Any,
-        headers: dict[str, str],
-        file: IO[bytes] | None = None,
-        timeout: float = TIMEOUT_SECONDS,
-    ) -> bytes:
-        request = urllib.request.Request(self._url + path, content, headers, method=method)
-        request.add_header("Authorization", f"Bearer {self._key}")
-        text = b""
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
-                if file is None:
-                    text = answer.read()
-                else:
-                    with folder.storage_errors(Path(tempfile.gettempdir())):
-                        shutil.copyfileobj(answer, file)
-        except urllib.error.HTTPError as error:
-            raise _refused(error) from error
-        except (OSError, HTTPException) as error:
-            raise errors.OperatorError(
-                f"{self._url} did not answer: {error}.",
-                remedy="Check the address, and that `bessemer serve` runs there.",
-            ) from error
-        return text
-
-
-def _refused(error: urllib.error.HTTPError) -> errors.BessemerError:
-    try:
-        body = json.loads(error.read())
-        message, kind = str(body["error"]), str(body["error_type"])
-    except (ValueError, KeyError, TypeError):
-        message, kind = f"The server answered {error.code} {error.reason}.", ""
-    known = getattr(errors, kind, errors.BessemerError)
-    if not (isinstance(known, type) and issubclass(known, errors.BessemerError)):
-        known = errors.BessemerError
-    result = known.__new__(known)
-    errors.BessemerError.__init__(result, message)
-    return result
-
-
-def _quoted(name: str) -> str:
-    return urllib.parse.quote(name, safe="@")
-
-
 class _Runs:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self, project: str | None = None) -> builtins.list[Run]:
@@ -231,11 +136,11 @@ class _Runs:
 
     def show(self, run: str) -> Run:
         """Return one run."""
-        return Run.model_validate(self._http.call("GET", f"/runs/{_quoted(run)}"))
+        return Run.model_validate(self._http.call("GET", f"/runs/{quoted(run)}"))
 
 
 class _Datasets:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self, project: str | None = None) -> builtins.list[NamedDataset]:
@@ -244,11 +149,11 @@ class _Datasets:
 
     def show(self, dataset: str) -> NamedDataset:
         """Return one data set with its profile and the runs that it went into."""
-        return NamedDataset.model_validate(self._http.call("GET", f"/datasets/{_quoted(dataset)}"))
+        return NamedDataset.model_validate(self._http.call("GET", f"/datasets/{quoted(dataset)}"))
 
     def diff(self, first: str, second: str) -> Difference:
         """Have two data sets compared row by row."""
-        path = f"/datasets/{_quoted(first)}/diff/{_quoted(second)}"
+        path = f"/datasets/{quoted(first)}/diff/{quoted(second)}"
         return Difference.model_validate(self._http.call("GET", path))
 
     def export(
@@ -260,7 +165,7 @@ class _Datasets:
         named = self.show(dataset)
         query = urllib.parse.urlencode({"form": form} | ({"split": split} if split else {}))
         with tempfile.TemporaryFile() as received:
-            self._http.receive(f"/datasets/{_quoted(named.id)}/export?{query}", received)
+            self._http.receive(f"/datasets/{quoted(named.id)}/export?{query}", received)
             with folder.atomic_folder(target) as aside, zipfile.ZipFile(received) as archive:
                 archive.extractall(aside)
                 card = json.loads((aside / "croissant.json").read_text(encoding="utf-8"))
@@ -273,7 +178,7 @@ class _Datasets:
 
 
 class _Releases:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self, project: str | None = None) -> builtins.list[Release]:
@@ -282,16 +187,16 @@ class _Releases:
 
     def show(self, release: str) -> Release:
         """Return one release."""
-        return Release.model_validate(self._http.call("GET", f"/releases/{_quoted(release)}"))
+        return Release.model_validate(self._http.call("GET", f"/releases/{quoted(release)}"))
 
     def verify(self, release: str) -> Verification:
         """Have a release's files and signature checked."""
-        path = f"/releases/{_quoted(release)}/verification"
+        path = f"/releases/{quoted(release)}/verification"
         return Verification.model_validate(self._http.call("GET", path))
 
 
 class _Deployments:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self, route: str | None = None) -> builtins.list[Deployment]:
@@ -315,12 +220,12 @@ class _Deployments:
         return self._change(route, "load")
 
     def _change(self, route: str, verb: str) -> Deployment:
-        path = f"/deployments/{_quoted(route)}/{verb}"
+        path = f"/deployments/{quoted(route)}/{verb}"
         return Deployment.model_validate(self._http.call("POST", path, {}))
 
 
 class _Aliases:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self) -> builtins.list[Alias]:
@@ -329,16 +234,16 @@ class _Aliases:
 
     def set(self, name: str, route: str) -> Alias:
         """Let a name stand for a route from now on."""
-        path = f"/aliases/{_quoted(name)}"
+        path = f"/aliases/{quoted(name)}"
         return Alias.model_validate(self._http.call("PUT", path, {"route": route}))
 
     def remove(self, name: str) -> Alias:
         """Let a name stand for nothing."""
-        return Alias.model_validate(self._http.call("DELETE", f"/aliases/{_quoted(name)}"))
+        return Alias.model_validate(self._http.call("DELETE", f"/aliases/{quoted(name)}"))
 
 
 class _Keys:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self) -> builtins.list[Key]:
@@ -352,11 +257,11 @@ class _Keys:
 
     def revoke(self, key: str) -> Key:
         """Let a key never be valid again."""
-        return Key.model_validate(self._http.call("DELETE", f"/keys/{_quoted(key)}"))
+        return Key.model_validate(self._http.call("DELETE", f"/keys/{quoted(key)}"))
 
 
 class _Campaigns:
-    def __init__(self, http: _Http) -> None:
+    def __init__(self, http: Http) -> None:
         self._http = http
 
     def list(self, project: str | None = None) -> builtins.list[Campaign]:
@@ -405,4 +310,4 @@ class _Campaigns:
         return Imported.model_validate(answer)
 
     def _path(self, campaign: str, verb: str = "") -> str:
-        return f"/campaigns/{_quoted(campaign)}" + (f"/{verb}" if verb else "")
+        return f"/campaigns/{quoted(campaign)}" + (f"/{verb}" if verb else "")
