@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -228,9 +229,24 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     (tmp_path / "t" / "refund" / "d.txt").write_bytes(b"x" * 1_000_001)
     with pytest.raises(DataError, match=r"d\.txt has 1,000,001 bytes"):
         batches(tmp_path / "t")
-    (tmp_path / "t" / "refund" / "d.xlsx").touch()
+    (tmp_path / "t" / "refund" / "d.txt").rename(tmp_path / "t" / "refund" / "d.xlsx")
     with pytest.raises(DataError, match=r"d\.xlsx is neither"):
         batches(tmp_path / "t")
+
+
+def test_a_folder_of_links(tmp_path: Path) -> None:
+    """Folders that are links are followed, once; a link to nothing is named, a pipe not opened."""
+    (tmp_path / "t" / "refund").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.txt").write_text("one")
+    (tmp_path / "t" / "other").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "t")
+    assert [row["file"] for row in rows(tmp_path / "t")] == ["other/1.txt"]
+    for make in (lambda path: path.symlink_to("nothing"), os.mkfifo):
+        make(tmp_path / "elsewhere" / "2.txt")
+        with pytest.raises(DataError, match=r"2\.txt is no file"):
+            batches(tmp_path / "t")
+        (tmp_path / "elsewhere" / "2.txt").unlink()
 
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
@@ -339,6 +355,8 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         task(1, "💩 Ada in Rome", given(1, marked(3, 6, "Ada", "person"))),
         task(2, "Ada", given(1, marked(0, 3, "Ada", "person"))),
         task(3, "none", given(1)),
+        task(4, "💩\r\nAda\r\nB", given(1, marked(3, 8, "Ada\nB", "person"))),
+        task(5, "💩\r\nAda", given(1, marked(2, 5, "Ada", "person"))),
     ]
     path.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
     found = [json.loads(row["label"]) for row in rows(path)]
@@ -346,6 +364,8 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         [{"start": 2, "end": 5, "label": "person"}],
         [{"start": 0, "end": 3, "label": "person"}],
         [],
+        [{"start": 3, "end": 9, "label": "person"}],
+        [{"start": 3, "end": 6, "label": "person"}],
     ]
     tasks[1] = task(2, "Bob", given(1, marked(0, 3, "Ada", "person")))
     path.write_text(json.dumps(tasks), encoding="utf-8")

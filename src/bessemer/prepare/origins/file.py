@@ -18,7 +18,7 @@ class File(Origin):
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:
         """Return the path; see `Origin.fetch`."""
         path = place.relative_to / Path(name).expanduser()
-        if not path.exists():
+        if not (path.is_file() or path.is_dir()):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
             close = nearest(path.name, beside)
             raise DataError(
