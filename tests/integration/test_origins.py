@@ -282,10 +282,9 @@ for name, query in (
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    said = done.stdout.splitlines()
-    for line, wanted in zip(said, ("[s3]", "[https]", "[hub]", "[postgres]", "pymysql", "gcsfs"),
-                            strict=True):  # fmt: skip
-        assert wanted in line
+    wanted = ("[s3]", "[https]", "[hub]", "[postgres]", "pip install pymysql", "gcsfs")
+    for line, told in zip(done.stdout.splitlines(), wanted, strict=True):
+        assert told in line
     assert not list((tmp_path / "cache").glob("*"))
 
 
@@ -364,6 +363,7 @@ def test_a_query_that_fails_leaves_nothing(database: str, place: Place) -> None:
     assert len(rows(database, place, query=ALL)) == 5000
     refused(database, place, DataError, "no query says which")
     refused("sqlite:///none.db", place, DataError, r"there is no file .*none\.db", query="SELECT 1")
+    refused("postgresql://h:port/x", place, DataError, "is no URL of a database", query="SELECT 1")
     refused("sqlite://", place, DataError, "there is no file", query="SELECT 1")
     assert not (place.relative_to / "none.db").exists()
     refused("t.csv", place, DataError, "data.query says nothing", query="SELECT 1")

@@ -104,8 +104,8 @@ def steady(path: Path) -> Iterator[None]:
 def _decoded(path: Path, encoding: str) -> Iterator[str]:
     """Yield the text of a file in blocks."""
     try:
-        b"".decode(encoding)  # which refuses encodings of other things than text
-    except LookupError as error:
+        "".encode(encoding)  # which refuses encodings of other things than text
+    except (LookupError, ValueError) as error:
         raise DataError(
             f"data.encoding is {encoding!r}, which is no known encoding.",
             remedy="Use utf-8, utf-16, gb18030, latin-1 …",

@@ -19,8 +19,8 @@ class File(Origin):
         """Return the path; see `Origin.fetch`."""
         path = place.relative_to / Path(name).expanduser()
         if not (path.is_file() or path.is_dir()):
-            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            close = nearest(path.name, beside)
+            beside = {p.name for p in path.parent.iterdir()} if path.parent.is_dir() else set()
+            close = nearest(path.name, beside - {path.name})
             raise DataError(
                 f"data.source {name!r}: there is no file {path}.",
                 remedy=f"Did you mean {close!r}?" if close else "Check the path and its folder.",

@@ -71,6 +71,11 @@ def _form(path: Path, data: Data) -> _Form:
             remedy="Set data.columns.label to one of them.",
         )
     for name, kind in form.questions.items():
+        if kind == LABELS and data.columns.text not in form.fields:
+            raise DataError(
+                f"{path} has no field {data.columns.text!r}; it has {', '.join(form.fields)}.",
+                remedy="Set data.columns.text to the one in which parts are labelled.",
+            )
         if kind not in (CHOICES, LABELS):
             raise DataError(
                 f"{path}: the question {name!r} is answered by {kind!r}.",
