@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.conftest import write_csv
 
@@ -111,7 +112,8 @@ LONG = [
 def mended(tmp_path: Path, rows=LONG, rules=None, *, named: bool = True, task=None):
     write_csv(tmp_path / "table.csv", rows, ("n", "text", "who", "label"))
     columns = Columns(id="n" if named else None, annotator="who")
-    table = Csv().read(tmp_path / "table.csv", Data(source="table.csv", columns=columns))
+    data = Data(source="table.csv", columns=columns)
+    table = pa.Table.from_batches(Csv().read(tmp_path / "table.csv", data))
     table = checks.select(table, columns, {ANNOTATOR: "who"}, "table.csv")
     task = task or TextClassification(Labels())
     return checks.mend(table, task, Prepare.model_validate(rules or {}), "table.csv")

@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,7 +106,7 @@ def test_finds_lie_in_the_text_and_do_not_overlap(text: str) -> None:
 def mended(folder: Path, rule: str, rows: list[tuple[str, str]], task=None):
     write_csv(folder / "table.csv", rows, ("text", "label"))
     columns, data = Columns(), Data(source="table.csv")
-    table = Csv().read(folder / "table.csv", data)
+    table = pa.Table.from_batches(Csv().read(folder / "table.csv", data))
     table = checks.select(table, columns, {}, "table.csv")
     task = task or TextClassification(Labels())
     return checks.mend(table, task, Prepare.model_validate({"pii": rule}), "table.csv")
