@@ -204,13 +204,16 @@ def test_compressed_text(tmp_path: Path) -> None:
         batches(packed)
 
 
-@pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.jsonl.zst"])
+@pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.jsonl.zst", "bomb.parquet"])
 def test_a_zip_bomb_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What inflates without end is given up, and never lies in memory."""
     monkeypatch.setattr(text, "FREE_BYTES", 10_000_000)
     line = b'{"text": "' + b"x" * 990_000 + b'"}\n'
-    kind = {"gz": "gzip", "zst": "zstd"}[name.rpartition(".")[2]]
-    (tmp_path / name).write_bytes(pa.compress(line * 14, kind, asbytes=True))
+    if name == "bomb.parquet":
+        pq.write_table(pa.table({"text": [line.decode()] * 40}), tmp_path / name)
+    else:
+        kind = {"gz": "gzip", "zst": "zstd"}[name.rpartition(".")[2]]
+        (tmp_path / name).write_bytes(pa.compress(line * 14, kind, asbytes=True))
     assert (tmp_path / name).stat().st_size < 50_000
     with pytest.raises(TooLargeError, match="inflates to more than 10,000,000"):
         batches(tmp_path / name, delimiter=";")
