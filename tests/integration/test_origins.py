@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +119,7 @@ def test_an_object_is_fetched_when_it_changed(bucket: boto3.resource, place: Pla
 
 def test_a_folder_of_objects(bucket: boto3.resource, place: Place, tmp_path: Path) -> None:
     name = f"s3://{bucket.name}/parts/"
+    bucket.put_object(Key="parts/", Body=b"")
     for number, row in enumerate(ROWS):
         pq.write_table(pa.Table.from_pylist([row]), tmp_path / "p")
         bucket.upload_file(str(tmp_path / "p"), f"parts/{number}.parquet")
@@ -221,6 +223,71 @@ def test_over_http(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(f"{address}/tagged/t.csv", place, OperatorError, "could not be fetched")
 
 
+def test_what_a_killed_process_left_goes(place: Place) -> None:
+    """And the next one fetches the whole; what another one fetches meanwhile is let be."""
+    go = threading.Event()
+
+    class Stalls(Answers):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(TABLE)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(TABLE[:5])
+                go.wait(20)
+                self.wfile.write(TABLE[5:])
+
+    code = """
+import sys
+from pathlib import Path
+from bessemer.prepare.locate import locate
+locate(sys.argv[1], relative_to=Path("."), cache=Path(sys.argv[2]))
+"""
+    with serving(Stalls) as address:
+        name = f"{address}/t.csv"
+        killed, lives = (
+            subprocess.Popen([sys.executable, "-c", code, name, str(place.cache)]) for _ in range(2)
+        )
+        deadline = time.monotonic() + 20
+        while len(list(place.cache.glob(".partial-*/t.csv"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        go.set()
+        assert rows(name, place) == ROWS
+        assert lives.wait(20) == 0
+    assert [path.name[:4] for path in place.cache.iterdir()] == ["url-"]
+
+
+def test_a_missing_package_names_its_extra(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["s3fs", "aiohttp", "datasets", "psycopg", "pymysql"]))
+from pathlib import Path
+from bessemer.core.errors import BessemerError
+from bessemer.core.progress import Watcher
+from bessemer.core.project import Data
+from bessemer.prepare.locate import fetch
+from bessemer.prepare.origins.base import Place
+for name, query in (
+    ("s3://b/t.csv", None), ("https://h/t.csv", None), ("hub:a/b", None),
+    ("postgresql://h/x", "SELECT 1"), ("mysql+pymysql://h/x", "SELECT 1"),
+    ("gs://b/t.csv", None),
+):
+    try:
+        fetch(name, Data(source=name, query=query), Place(Path("."), Path("cache"), Watcher()))
+    except BessemerError as error:
+        print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    wanted = ("[s3]", "[https]", "[hub]", "[postgres]", "pip install pymysql", "gcsfs")
+    for line, told in zip(done.stdout.splitlines(), wanted, strict=True):
+        assert told in line
+    assert not list((tmp_path / "cache").glob("*"))
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database with 5,000 tickets, the last of which breaks `ratio`."""
@@ -296,6 +363,7 @@ def test_a_query_that_fails_leaves_nothing(database: str, place: Place) -> None:
     assert len(rows(database, place, query=ALL)) == 5000
     refused(database, place, DataError, "no query says which")
     refused("sqlite:///none.db", place, DataError, r"there is no file .*none\.db", query="SELECT 1")
+    refused("postgresql://h:port/x", place, DataError, "is no URL of a database", query="SELECT 1")
     refused("sqlite://", place, DataError, "there is no file", query="SELECT 1")
     assert not (place.relative_to / "none.db").exists()
     refused("t.csv", place, DataError, "data.query says nothing", query="SELECT 1")

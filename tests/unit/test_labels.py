@@ -160,7 +160,7 @@ def test_a_million_characters_are_cut(tmp_path: Path) -> None:
 def test_a_parquet_column_may_hold_lists(tmp_path: Path) -> None:
     rows = {"text": ["x", "y"], "label": [["a", "b"], []], "spans": [[{"start": 0}], None]}
     pq.write_table(pa.table(rows), tmp_path / "t.parquet")
-    table = Parquet().read(tmp_path / "t.parquet", Data(source="t.parquet"))
+    table = pa.Table.from_batches(Parquet().read(tmp_path / "t.parquet", Data(source="t.parquet")))
     assert table["spans"].to_pylist() == ['[{"start": 0}]', None]
     task = TextClassification(SEVERAL)
     found = [task.parse("x", cell) for cell in table["label"].to_pylist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,18 +67,19 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     """Files of 150 MB are read in less than half of that on top of what small ones take."""
     texts = [f"{n:05d}" * 3000 for n in range(100)]
     code = """
-import resource, sys
+import sys
 from pathlib import Path
 from bessemer.core.project import Data
 from bessemer.prepare.sources.base import source_for
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def peak():  # not ru_maxrss, which begins with that of the process before exec
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 def read(path): return sum(b.num_rows for b in source_for(path)[1]().read(path, Data(source="x")))
 for path in map(Path, sys.argv[1:]):
     read(path.with_name(f"small{path.suffix}"))
     before = peak()
     assert read(path) == 10_000
-    print(path.name, peak() - before)
-    assert peak() - before < 70, f"{path.name}: {peak() - before} MB more"
+    assert peak() - before < 75, f"{path.name}: {peak() - before} MB more"
 """
     some = [{"text": text, "label": "a"} for text in texts]
     paths = []
@@ -202,13 +204,16 @@ def test_compressed_text(tmp_path: Path) -> None:
         batches(packed)
 
 
-@pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.jsonl.zst"])
+@pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.jsonl.zst", "bomb.parquet"])
 def test_a_zip_bomb_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What inflates without end is given up, and never lies in memory."""
     monkeypatch.setattr(text, "FREE_BYTES", 10_000_000)
     line = b'{"text": "' + b"x" * 990_000 + b'"}\n'
-    kind = {"gz": "gzip", "zst": "zstd"}[name.rpartition(".")[2]]
-    (tmp_path / name).write_bytes(pa.compress(line * 14, kind, asbytes=True))
+    if name == "bomb.parquet":
+        pq.write_table(pa.table({"text": [line.decode()] * 40}), tmp_path / name)
+    else:
+        kind = {"gz": "gzip", "zst": "zstd"}[name.rpartition(".")[2]]
+        (tmp_path / name).write_bytes(pa.compress(line * 14, kind, asbytes=True))
     assert (tmp_path / name).stat().st_size < 50_000
     with pytest.raises(TooLargeError, match="inflates to more than 10,000,000"):
         batches(tmp_path / name, delimiter=";")
@@ -228,9 +233,24 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     (tmp_path / "t" / "refund" / "d.txt").write_bytes(b"x" * 1_000_001)
     with pytest.raises(DataError, match=r"d\.txt has 1,000,001 bytes"):
         batches(tmp_path / "t")
-    (tmp_path / "t" / "refund" / "d.xlsx").touch()
+    (tmp_path / "t" / "refund" / "d.txt").rename(tmp_path / "t" / "refund" / "d.xlsx")
     with pytest.raises(DataError, match=r"d\.xlsx is neither"):
         batches(tmp_path / "t")
+
+
+def test_a_folder_of_links(tmp_path: Path) -> None:
+    """Folders that are links are followed, once; a link to nothing is named, a pipe not opened."""
+    (tmp_path / "t" / "refund").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.txt").write_text("one")
+    (tmp_path / "t" / "other").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "t")
+    assert [row["file"] for row in rows(tmp_path / "t")] == ["other/1.txt"]
+    for make in (lambda path: path.symlink_to("nothing"), os.mkfifo):
+        make(tmp_path / "elsewhere" / "2.txt")
+        with pytest.raises(DataError, match=r"2\.txt is no file"):
+            batches(tmp_path / "t")
+        (tmp_path / "elsewhere" / "2.txt").unlink()
 
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
@@ -339,6 +359,8 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         task(1, "💩 Ada in Rome", given(1, marked(3, 6, "Ada", "person"))),
         task(2, "Ada", given(1, marked(0, 3, "Ada", "person"))),
         task(3, "none", given(1)),
+        task(4, "💩\r\nAda\r\nB", given(1, marked(3, 8, "Ada\nB", "person"))),
+        task(5, "💩\r\nAda", given(1, marked(2, 5, "Ada", "person"))),
     ]
     path.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
     found = [json.loads(row["label"]) for row in rows(path)]
@@ -346,7 +368,11 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         [{"start": 2, "end": 5, "label": "person"}],
         [{"start": 0, "end": 3, "label": "person"}],
         [],
+        [{"start": 3, "end": 9, "label": "person"}],
+        [{"start": 3, "end": 6, "label": "person"}],
     ]
+    with pytest.raises(DataError, match="no field 'body'; it has text, channel"):
+        batches(path, columns={"text": "body"})
     tasks[1] = task(2, "Bob", given(1, marked(0, 3, "Ada", "person")))
     path.write_text(json.dumps(tasks), encoding="utf-8")
     with pytest.raises(DataError, match=r"task 2: .*is 'Bob', not 'Ada'"):

@@ -104,8 +104,8 @@ def steady(path: Path) -> Iterator[None]:
 def _decoded(path: Path, encoding: str) -> Iterator[str]:
     """Yield the text of a file in blocks."""
     try:
-        b"".decode(encoding)  # which refuses encodings of other things than text
-    except LookupError as error:
+        "".encode(encoding)  # which refuses encodings of other things than text
+    except (LookupError, ValueError) as error:
         raise DataError(
             f"data.encoding is {encoding!r}, which is no known encoding.",
             remedy="Use utf-8, utf-16, gb18030, latin-1 …",
@@ -145,12 +145,34 @@ def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Inflated(path, kind), _BLOCK))
 
 
+class Bound:
+    """Holds what a compressed file inflates to against its size: a few bytes may be terabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._found = path, 0
+        self._most = min(max(FREE_BYTES, MOST_RATIO * path.stat().st_size), MOST_INFLATED_BYTES)
+
+    def add(self, count: int) -> None:
+        """Count so many bytes more.
+
+        Raises:
+            TooLargeError: These are too many.
+        """
+        self._found += count
+        if self._found > self._most:
+            raise TooLargeError(
+                f"{self._path} inflates to more than {self._most:,} bytes, {MOST_RATIO} times its"
+                " own size or more.",
+                remedy="If you trust it, inflate it yourself and name a plain csv or jsonl file.",
+            )
+
+
 class _Inflated(io.RawIOBase):
-    """What a compressed file holds, up to a bound: a few bytes may stand for terabytes."""
+    """What a compressed file holds, up to a bound."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self._path, self._kind, self._read = path, kind, 0
-        self._most = min(max(FREE_BYTES, MOST_RATIO * path.stat().st_size), MOST_INFLATED_BYTES)
+        self._path, self._kind = path, kind
+        self._bound = Bound(path)
         self._stream = pa.CompressedInputStream(pa.OSFile(os.fspath(path)), kind)
 
     def readable(self) -> bool:
@@ -164,13 +186,7 @@ class _Inflated(io.RawIOBase):
                 f"{self._path} is no whole {self._kind} file: {error}.",
                 remedy="Compress it again, or inflate it yourself and name the plain file.",
             ) from error
-        self._read += len(found)
-        if self._read > self._most:
-            raise TooLargeError(
-                f"{self._path} inflates to more than {self._most:,} bytes, {MOST_RATIO} times its"
-                " own size or more.",
-                remedy="If you trust it, inflate it yourself and name the plain file.",
-            )
+        self._bound.add(len(found))
         buffer[: len(found)] = found
         return len(found)
 

@@ -66,7 +66,7 @@ class Platform:
         """Write a `bessemer.yaml` beside a table, from what its columns look like.
 
         Args:
-            table: A csv, jsonl or parquet file.
+            table: A csv, jsonl or parquet file, or a folder.
             name: Of the product; by default the table's file name.
             text: Column with the text; by default guessed.
             label: Column with the label; by default guessed.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -75,13 +78,35 @@ class Origin(ABC):
 def room(place: Place) -> Iterator[Path]:
     """Yield a folder for what is not whole yet; it goes when the block ends.
 
+    What killed processes left goes first: each holds a lock on its own as long as it lives.
+
     Raises:
         StorageError: The disk is full or refuses.
     """
     with folder.storage_errors(place.cache):
         place.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.cache, prefix=".partial-") as aside:
-            yield Path(aside)
+        with _locked(place.cache, fcntl.LOCK_EX):
+            for left in place.cache.glob(".partial-*"):
+                with suppress(BlockingIOError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(left, ignore_errors=True)
+            aside = Path(tempfile.mkdtemp(dir=place.cache, prefix=".partial-"))
+            lock = os.open(aside, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    held = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, how)
+        yield
+    finally:
+        os.close(held)
 
 
 def keep(found: Path, target: Path | None, place: Place, kind: str) -> Path:

@@ -18,9 +18,9 @@ class File(Origin):
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:
         """Return the path; see `Origin.fetch`."""
         path = place.relative_to / Path(name).expanduser()
-        if not path.exists():
-            beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            close = nearest(path.name, beside)
+        if not (path.is_file() or path.is_dir()):
+            beside = {p.name for p in path.parent.iterdir()} if path.parent.is_dir() else set()
+            close = nearest(path.name, beside - {path.name})
             raise DataError(
                 f"data.source {name!r}: there is no file {path}.",
                 remedy=f"Did you mean {close!r}?" if close else "Check the path and its folder.",

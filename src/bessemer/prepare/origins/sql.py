@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bessemer.core.errors import DataError, OperatorError, needs
+from bessemer.core.errors import DataError, MissingExtraError, OperatorError
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
 from bessemer.prepare.credentials import filled, hidden
@@ -88,8 +88,15 @@ def _answered(name: str, query: str, place: Place) -> Iterator[sa.CursorResult[A
     import sqlalchemy as sa
 
     url = _url(name, place)
-    with needs("postgres" if url.get_backend_name() == "postgresql" else "all"):
+    try:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
+    except ModuleNotFoundError as error:
+        if url.get_backend_name() == "postgresql":
+            raise MissingExtraError(error.name or "?", "postgres") from error
+        raise OperatorError(
+            f"{name} needs the Python package {error.name!r}.",
+            remedy=f"Install it with: pip install {error.name}",
+        ) from error
     options: dict[str, Any] = {"yield_per": SENT_ROWS, "no_parameters": True}
     if engine.dialect.name == "postgresql":
         options["postgresql_readonly"] = True
@@ -105,7 +112,10 @@ def _url(name: str, place: Place) -> sa.URL:
     """Return the URL with what stands in the environment, and a file's path made whole."""
     import sqlalchemy as sa
 
-    url = sa.make_url(name)
+    try:
+        url = sa.make_url(name)
+    except ValueError as error:  # of the port
+        raise sa.exc.ArgumentError(str(error)) from error
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     parts: dict[str, Any] = {

@@ -12,12 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bessemer.core import digest
-from bessemer.core.errors import (
-    BessemerError,
-    DataError,
-    MissingExtraError,
-    OperatorError,
-)
+from bessemer.core.errors import BessemerError, DataError, MissingExtraError, OperatorError
 from bessemer.core.progress import Step
 from bessemer.core.project import Data
 from bessemer.prepare.credentials import filled, hidden
@@ -92,9 +87,21 @@ def _copy(name: str, store: Any, path: str, objects: Objects, target: Path, plac
 
 def _store(url: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and the path in it."""
+    from fsspec.config import conf
     from fsspec.core import url_to_fs
 
-    store, path = url_to_fs(url)
+    scheme = url.partition(":")[0]
+    options = {}
+    if scheme in ("http", "https"):
+        from aiohttp import ClientTimeout
+
+        # Its own ends a download after five minutes, also one that goes on.
+        patience = ClientTimeout(total=None, sock_connect=30, sock_read=60)
+        options["client_kwargs"] = {
+            "timeout": patience,
+            **conf.get(scheme, {}).get("client_kwargs", {}),
+        }
+    store, path = url_to_fs(url, **options)
     store.invalidate_cache()
     return store, path
 
@@ -104,10 +111,14 @@ def _objects(store: Any, url: str, path: str) -> Objects:
     if not url.endswith("/"):
         return [("", _mark(store.info(path)))]
     top = path.rstrip("/") + "/"
-    found = store.find(top, detail=True)
+    found = {
+        key.removeprefix(top): _mark(info)
+        for key, info in store.find(top, detail=True).items()
+        if info["type"] == "file" and not f"{top}/".startswith(key)  # a folder's own mark
+    }
     if not found:
         raise FileNotFoundError
-    return sorted((key.removeprefix(top), _mark(info)) for key, info in found.items())
+    return sorted(found.items())
 
 
 def _mark(info: dict[str, Any]) -> list[str]:

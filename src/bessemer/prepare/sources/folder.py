@@ -40,35 +40,41 @@ class Folder(Source):
 
     def read(self, path: Path, data: Data) -> Iterator[pa.RecordBatch]:
         """Read the folder; see `Source.read`."""
-        kinds: dict[str, Path] = {}
-        for name in files_of(path):
-            kinds.setdefault(_kind(path / name), name)
-        if not kinds:
+        first = next(files_of(path), None)
+        if first is None:
             raise DataError(
                 f"{path} holds no files.", remedy="Put texts, images or parts of a table there."
             )
-        if len(kinds) > 1:
-            first, second, *_ = kinds.values()
-            raise DataError(
-                f"{path} holds different kinds of files: {first} and {second}.",
-                remedy="Keep one kind in a folder: parts of a table, or texts, or images.",
-            )
-        [kind] = kinds
-        if kind == "part":
+        if (kind := _kind(path / first)) == "part":
             yield from _parts(path, data)
             return
         where = "image" if kind == "image" else "file"
-        yield from batches(
-            path, [data.columns.text, data.columns.label, where], _rows(path, data, kind)
-        )
+        names = [data.columns.text, data.columns.label, where]
+        yield from batches(path, names, _rows(path, data, kind))
 
 
 def files_of(folder: Path) -> Iterator[Path]:
     """Yield the data files of a folder in the order of their names, relative to it.
 
     Raises:
-        DataError: A folder may not be listed.
+        DataError: It may not be listed, or holds files of different kinds or what is no data.
     """
+    first: Path | None = None
+    for path in _walk(folder):
+        if not path.is_file():
+            raise DataError(f"{path} is no file.", remedy="Remove it, or what it points to.")
+        name = path.relative_to(folder)
+        first = first or name
+        if _kind(path) != _kind(folder / first):
+            raise DataError(
+                f"{folder} holds different kinds of files: {first} and {name}.",
+                remedy="Keep one kind in a folder: parts of a table, or texts, or images.",
+            )
+        yield name
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield all files but those left out; a link to a folder is followed once."""
 
     def refuse(error: OSError) -> None:
         raise DataError(
@@ -76,13 +82,19 @@ def files_of(folder: Path) -> Iterator[Path]:
             remedy="Check its rights, and that it is still there.",
         ) from error
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        here = Path(place).relative_to(folder)
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "_"))
+            and os.path.realpath(os.path.join(place, name)) not in seen
+        )
         for name in sorted(names):
-            about = here == Path() and Path(name).stem.upper() in ABOUT
+            about = Path(place) == folder and Path(name).stem.upper() in ABOUT
             if not name.startswith((".", "_")) and not about:
-                yield here / name
+                yield Path(place) / name
 
 
 def _kind(path: Path) -> str:

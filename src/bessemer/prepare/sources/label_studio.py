@@ -71,6 +71,11 @@ def _form(path: Path, data: Data) -> _Form:
             remedy="Set data.columns.label to one of them.",
         )
     for name, kind in form.questions.items():
+        if kind == LABELS and data.columns.text not in form.fields:
+            raise DataError(
+                f"{path} has no field {data.columns.text!r}; it has {', '.join(form.fields)}.",
+                remedy="Set data.columns.text to the one in which parts are labelled.",
+            )
         if kind not in (CHOICES, LABELS):
             raise DataError(
                 f"{path}: the question {name!r} is answered by {kind!r}.",
@@ -136,14 +141,23 @@ def _spans(results: list[dict[str, Any]], text: str) -> str:
 
 
 def _characters(text: str, start: int, end: int, shown: str | None) -> tuple[int, int]:
-    """Return a span in characters; browsers count an emoji as two, as UTF-16 does."""
+    """Return a span in characters; browsers count an emoji as two, and may count no CR of a CRLF.
+
+    What was marked, where it was exported, tells how it was counted.
+    """
     if shown is None or text[start:end] == shown:
         return start, end
-    units = text.encode("utf-16-le")
-    before, part = units[: 2 * start], units[2 * start : 2 * end]
-    if part.decode("utf-16-le", "replace") == shown:
-        begin = len(before.decode("utf-16-le"))
-        return begin, begin + len(shown)
+    for large, every in ((2, True), (1, False), (2, False)):
+        places = [
+            number
+            for number, one in enumerate(text)
+            for _ in range(large if one > "\uffff" else 1)
+            if every or text[number : number + 2] != "\r\n"
+        ]
+        if 0 <= start < end <= len(places):
+            first, last = places[start], places[end - 1] + 1
+            if text[first:last].replace("\r\n", "\n") == shown.replace("\r\n", "\n"):
+                return first, last
     raise ValueError(f"the text from {start} to {end} is {text[start:end]!r}, not {shown!r}")
 
 

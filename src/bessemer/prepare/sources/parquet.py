@@ -19,10 +19,10 @@ from bessemer.prepare.sources.base import (
     Source,
     batches,
 )
-from bessemer.prepare.text import steady
+from bessemer.prepare.text import Bound, steady
 
 #: Rows that are read at once, before their cells' sizes are known.
-_LEAST_ROWS, _MOST_ROWS = 50, 2_000
+_LEAST_ROWS, _MOST_ROWS = 50, 500
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 _PLAIN = (
     pa.types.is_string,
@@ -85,9 +85,10 @@ def _json(kind: pa.DataType) -> bool:
 
 
 def _parts(path: Path, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    row = 1
+    row, bound = 1, Bound(path)
     for part in file.iter_batches(_rows(file), columns=schema.names) if schema.names else ():
         cells = [_text(path, row, name, part.column(name)) for name in schema.names]
+        bound.add(sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in cells))
         yield pa.record_batch(cells, schema=schema)
         row += part.num_rows
 
