@@ -37,7 +37,7 @@ def test_the_package_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["tasks", "engines", "train.methods", "prepare.sources", "compute"]
+    "kind", ["tasks", "engines", "train.methods", "prepare.sources", "prepare.forms", "compute"]
 )
 def test_parts_are_listed_without_being_loaded(kind: str) -> None:
     code = f"""
