@@ -12,21 +12,21 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 from tests.conftest import small_rows
-from tests.server import Server
 
-from bessemer.cli.main import run
-from bessemer.client import Client
 from bessemer.core.errors import ConflictError, DataError, RequestError, UnknownNameError
 from bessemer.core.labelling import Imported, NewCampaign, NewItem, Suggestion
 from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import open_home
 from bessemer.service.platform import Platform
 from bessemer.store import tables
+
+if TYPE_CHECKING:
+    from tests.server import Server
 
 LABELS = ("refund", "delivery", "other")
 
@@ -191,6 +191,7 @@ def test_disagreements_are_settled(campaigns: Campaigns, tmp_path: Path) -> None
         campaigns.say(name, campaigns.next(name, "bob").number, "bob", label=label, seconds=4)
     found = campaigns.disagreements(name)
     assert [one.item.number for one in found] == [2, 3]
+    assert campaigns.disagreements(name, most=1) == found[:1]
     assert [(vote.annotator, vote.label) for vote in found[0].said] == [
         ("ann", "refund"), ("bob", "delivery"),
     ]  # fmt: skip
@@ -348,6 +349,10 @@ def test_an_acknowledged_answer_survives_a_kill(tmp_path: Path) -> None:
 def test_every_door_leads_to_them(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Here, since processes that begin with this file need neither.
+    from bessemer.cli.main import run
+    from bessemer.client import Client
+
     here = server.platform.campaigns
     name = begin(here, texts(4), overlap=2, budget_labels=100)
     label_all(here, name, "ann")

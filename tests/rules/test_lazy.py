@@ -38,7 +38,15 @@ def test_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["tasks", "engines", "train.methods", "prepare.sources", "prepare.origins", "compute"],
+    [
+        "tasks",
+        "engines",
+        "train.methods",
+        "prepare.sources",
+        "prepare.origins",
+        "prepare.forms",
+        "compute",
+    ],
 )
 def test_parts_are_listed_without_being_loaded(kind: str) -> None:
     code = f"""

@@ -124,9 +124,11 @@ def disputed(campaign: str) -> sa.Select[tuple[int]]:
     )
 
 
-def disagreements(connection: Connection, campaign: Campaign) -> list[Disagreement]:
+def disagreements(
+    connection: Connection, campaign: Campaign, most: int | None
+) -> list[Disagreement]:
     """Return what annotators differ about; see `Campaigns.disagreements`."""
-    numbers = disputed(campaign.id)
+    numbers = disputed(campaign.id).order_by(tables.answers.c.item).limit(most)
     said: dict[int, list[Said]] = defaultdict(list)
     for vote in rows.votes(connection, campaign.id, tables.answers.c.item.in_(numbers)):
         said[vote.item].append(vote)

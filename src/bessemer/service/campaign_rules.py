@@ -138,6 +138,14 @@ def check_campaign(asked: NewCampaign) -> Rules:
     return rules
 
 
+def check_guideline(text: str) -> None:
+    """Raise `RequestError` unless annotators may be told so."""
+    if not text.strip() or len(text) > MOST_TEXT or _BROKEN.search(text):
+        raise RequestError(
+            f"A guideline has 1 to {MOST_TEXT:,} characters; NUL and lone surrogates are none."
+        )
+
+
 def check_items(rules: Rules, items: Sequence[NewItem]) -> list[NewItem]:
     """Return new items as they are kept.
 
@@ -149,11 +157,11 @@ def check_items(rules: Rules, items: Sequence[NewItem]) -> list[NewItem]:
 
 def _item(rules: Rules, item: NewItem) -> NewItem:
     where = f"The item {item.key[:80]!r}"
-    if not 1 <= len(item.key) <= MOST_KEY or not item.key.isprintable():
-        raise DataError(f"{where}: its key is not 1 to {MOST_KEY} printable characters.")
+    if not 1 <= len(item.key) <= MOST_KEY:
+        raise DataError(f"{where}: its key is not 1 to {MOST_KEY} characters.")
     if len(item.text) > MOST_TEXT:
         raise DataError(f"{where} has {len(item.text):,} characters of {MOST_TEXT:,} allowed.")
-    if _BROKEN.search(item.text):
+    if _BROKEN.search(item.key) or _BROKEN.search(item.text):
         raise DataError(f"{where} holds a NUL or half a character (a lone surrogate).")
     if not item.text.strip() and item.image is None:
         raise DataError(f"{where} has neither text nor image.")

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from bessemer.core.errors import RequestError
 from bessemer.core.labelling import (
     Campaign,
     Disagreement,
@@ -26,7 +25,12 @@ from bessemer.core.labelling import (
 )
 from bessemer.service import agreement, asking, campaign_files, labelled
 from bessemer.service import campaign_rows as rows
-from bessemer.service.campaign_rules import MOST_TEXT, Rules, check_campaign, check_items
+from bessemer.service.campaign_rules import (
+    Rules,
+    check_campaign,
+    check_guideline,
+    check_items,
+)
 from bessemer.service.home import Home
 from bessemer.store import tables
 
@@ -204,14 +208,18 @@ class Campaigns:
         with self._within(campaign) as (connection, found):
             return asking.undo(self._home, connection, found, annotator)
 
-    def disagreements(self, campaign: str) -> builtins.list[Disagreement]:
+    def disagreements(self, campaign: str, most: int | None = None) -> builtins.list[Disagreement]:
         """Return the items that annotators called differently and nobody has settled.
+
+        Args:
+            campaign: The campaign.
+            most: How many are wanted, the first ones; None for all.
 
         Raises:
             UnknownNameError: There is no such campaign.
         """
         with self._within(campaign) as (connection, found):
-            return agreement.disagreements(connection, found)
+            return agreement.disagreements(connection, found, most)
 
     def settle(self, campaign: str, item: int, annotator: str, label: str) -> Said:
         """Say for all what an item is; it may be said again, otherwise.
@@ -329,8 +337,7 @@ class Campaigns:
         return found.model_copy(update={"state": state})
 
     def _guide(self, connection: Connection, campaign: Campaign, text: str) -> Guideline:
-        if not text.strip() or len(text) > MOST_TEXT or "\0" in text:
-            raise RequestError(f"A guideline has 1 to {MOST_TEXT:,} characters, and no NUL.")
+        check_guideline(text)
         before = rows.guideline(connection, campaign.id)
         made = Guideline(
             version=before.version + 1 if before else 1,

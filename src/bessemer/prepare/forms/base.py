@@ -128,7 +128,12 @@ def flat(items: Iterable[Labelled], *, joined: bool) -> Iterator[dict[str, Any]]
         if joined:
             labels = [vote.label for vote in item.votes]
             if labels:
-                yield {"key": item.key, "text": item.text, "label": labels[0]}
+                yield {
+                    "key": item.key,
+                    "text": item.text,
+                    "image": item.image,
+                    "label": labels[0],
+                }
             continue
         for vote in item.votes:
             yield head | vote.model_dump(mode="json")
@@ -152,6 +157,8 @@ def grouped(file: Reading, rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterat
     votes: dict[str, list[Vote]] = {}
     for line, row in rows:
         given = {name: value for name, value in row.items() if value not in (None, "")}
+        if "image" in given:
+            given.setdefault("text", "")
         if not isinstance(text := given.get("text"), str):
             known = ", ".join(map(str, row))[:200] or "nothing"
             raise file.error(line, f"there is no text, but {known}", "Name the field `text`.")

@@ -12,6 +12,8 @@ from bessemer.tasks.base import Task
 
 #: Fields in which a number stands for its digits.
 NAMES = ("key", "label", "annotator")
+#: Fields that say something when they are empty, too.
+SAID = ("text", "label")
 
 
 class Jsonl(Form):
@@ -24,17 +26,16 @@ class Jsonl(Form):
         for row in flat(items, joined=joined):
             if row.get("label") is not None and not task.answers_once:
                 row["label"] = json.loads(row["label"])
-            said = {name: value for name, value in row.items() if value not in (None, "", [])}
-            file.write(json.dumps(said | _label(row), ensure_ascii=False) + "\n")
+            said = {
+                name: value
+                for name, value in row.items()
+                if value not in (None, "", []) or (name in SAID and value is not None)
+            }
+            file.write(json.dumps(said, ensure_ascii=False) + "\n")
 
     def read(self, file: Reading, task: Task) -> Iterator[Labelled]:
         """Read the lines; see `Form.read`."""
         return grouped(file, _rows(file))
-
-
-def _label(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the label of a row that has one: no label at all is one, too."""
-    return {"label": row["label"]} if row.get("label") is not None else {}
 
 
 def _rows(file: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
