@@ -18,15 +18,14 @@ from pathlib import Path
 from bench.base import OUT, ROOT
 from bessemer.prepare.locate import locate
 
-KEYS = dict(
-    zip(
-        "qwertyuiopasdfghjklzxcvbnm",
-        "wa qes wrd etf ryg tuh yij uok ipl o qsz awdx sefc drgv fthb gyjn hukm jil ko ax zsc xdv"
-        " cfb vgn bhm nj".split(),
-        strict=True,
-    )
+#: Letters, and the keys beside each.
+LETTERS = "qwertyuiopasdfghjklzxcvbnm"
+BESIDE = (
+    "wa qes wrd etf ryg tuh yij uok ipl o qsz awdx sefc drgv fthb gyjn hukm jil ko ax zsc xdv"
+    " cfb vgn bhm nj"
 )
-FILLERS = "please hi hello so just actually now today really thanks ok well".split()
+KEYS = dict(zip(LETTERS, BESIDE.split(), strict=True))
+FILLERS = "please hi hello so just actually now today really thanks ok well"
 #: Rows of a big file that are near duplicates of another row of it.
 PLANTED = 0.05
 
@@ -55,7 +54,7 @@ def _edit(made: list[str], words: list[str], draw: random.Random) -> None:
         if len(made) > 2:
             del made[place]
     elif chance < 0.75:
-        made.insert(place, draw.choice(FILLERS) if draw.random() < 0.7 else made[place])
+        made.insert(place, draw.choice(FILLERS.split()) if draw.random() < 0.7 else made[place])
     elif chance < 0.88:
         place = min(place, len(made) - 2)
         if place >= 0:

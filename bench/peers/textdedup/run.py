@@ -12,11 +12,22 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from text_dedup import minhash
 
 PROCESSES = 2
+
+
+class Steps(minhash.Timer):
+    """Keeps how long each step took."""
+
+    known: ClassVar[dict[str, float]] = {}
+
+    def report(self, logger: object, pad: int) -> None:
+        """Note the seconds by step, instead of printing them."""
+        self.known.update(self.elapsed_times)
 
 
 def main(texts: Path, told: Path, clusters: Path, words: int, bands: int, hashes: int) -> None:
@@ -44,6 +55,7 @@ def main(texts: Path, told: Path, clusters: Path, words: int, bands: int, hashes
             "num_proc": PROCESSES,
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        minhash.Timer = Steps
         minhash.main(arguments, standalone_mode=False)
         seconds = time.monotonic() - began
     found = -1 - np.arange(count)
@@ -56,6 +68,7 @@ def main(texts: Path, told: Path, clusters: Path, words: int, bands: int, hashes
         "versions": {name: version(name) for name in ("text-dedup", "datasets", "numpy")},
         "settings": {"words": words, "bands": bands, "hashes": hashes},
         "seconds": seconds,
+        "seconds_by_step": Steps.known,
         "peak_bytes": max(peaks),
     }
     told.write_text(json.dumps(result), encoding="utf-8")
