@@ -2,8 +2,9 @@
 
 Found pairs are judged by a person, one by one: is the one text the other but for a few words, so
 that one annotation would do for both? Texts of the sets are not ours to copy, so that verdicts lie
-in `bench/judged/` under a digest of both texts. Of all pairs those with the lowest digests are
-judged: chance draws them, and draws the same again when a few others are found.
+in `bench/judged/` under a digest of both texts. Chance draws the pairs by these digests, and draws
+the same again when a few others are found. A draw that something was tuned on judges nothing any
+more: raise `DRAW` then.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from bessemer.prepare.runner import FINDINGS
 
 #: Planted texts, found pairs that are judged, and words from which on a text is long.
 PLANTED, JUDGED, LONG = 1000, 200, 10
+#: Which draw of pairs is judged.
+DRAW = 2
 VERDICTS = ROOT / "bench" / "judged" / "near_duplicates.csv"
 
 
@@ -47,6 +50,10 @@ class Pair:
         """Return what verdicts are found by, whichever of the two comes first."""
         both = "\0".join(sorted((self.later, self.earlier)))
         return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    def rank(self) -> str:
+        """Return what decides whether the pair is drawn."""
+        return hashlib.sha256(f"{DRAW} {self.digest()}".encode()).hexdigest()
 
 
 def find() -> tuple[list[Planted], list[Pair]]:
@@ -85,7 +92,7 @@ def find() -> tuple[list[Planted], list[Pair]]:
 
 def judged(pairs: list[Pair]) -> list[tuple[Pair, bool | None]]:
     """Return the pairs of the sample with a person's verdict, None where there is none yet."""
-    sample = sorted(set(pairs), key=Pair.digest)[:JUDGED]
+    sample = sorted(set(pairs), key=Pair.rank)[:JUDGED]
     with VERDICTS.open(encoding="utf-8", newline="") as file:
         known = {row["pair"]: row["alike"] == "yes" for row in csv.DictReader(file)}
     return [(pair, known.get(pair.digest())) for pair in sample]
