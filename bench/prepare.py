@@ -154,9 +154,9 @@ def _peer(folder: str, count: int, setting: Setting, *, again: bool = False) -> 
     script = str(PEERS / folder / "run.py")
     command = [str(python_of(folder)), script, str(table), str(told), str(clusters)]
     result = _result([*command, *map(str, setting)], told, clusters, origins)
-    results[name] = {**result, "at": _now(), **known}
+    found = results[name] = {**result, "at": _now(), **known}
     kept.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return results[name]
+    return found
 
 
 def _result(command: list[str], told: Path, clusters: Path, origins: list[int]) -> Result:
