@@ -12,6 +12,7 @@ from bench import (
     labels,
     overhead,
     pii,
+    prepare,
     restart,
     resume,
     serve,
@@ -20,7 +21,20 @@ from bench import (
 )
 from bench.base import run
 
-MODULES = (demo, start, train, accuracy, resume, serve, overhead, density, restart, pii, labels)
+MODULES = (
+    demo,
+    start,
+    train,
+    accuracy,
+    resume,
+    serve,
+    overhead,
+    density,
+    restart,
+    pii,
+    prepare,
+    labels,
+)
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 PARTS = {part.name: part for part in accuracy.PARTS}
 
