@@ -26,7 +26,7 @@ from bessemer.prepare.runner import FINDINGS
 #: Planted texts, found pairs that are judged, and words from which on a text is long.
 PLANTED, JUDGED, LONG = 1000, 200, 10
 #: Which draw of pairs is judged.
-DRAW = 2
+DRAW = 5
 VERDICTS = ROOT / "bench" / "judged" / "near_duplicates.csv"
 
 

@@ -23,7 +23,7 @@ from bench.command import peak_bytes
 from bessemer.core.progress import Step
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import near_duplicates
-from bessemer.prepare.rows import BATCH, Workshop
+from bessemer.prepare.rows import Workshop
 from bessemer.prepare.runner import FINDINGS, Inputs, Prepared, prepare, source_for
 from bessemer.prepare.select import select
 from bessemer.tasks.text_classification import TextClassification
@@ -64,11 +64,12 @@ def main(what: str, texts: Path, told: Path, clusters: Path) -> None:
             )
         else:
             data = Data(source=texts.name)
-            batches = source_for(texts)[1]().read(texts, data).to_batches(max_chunksize=BATCH)
+            batches = source_for(texts)[1]().read(texts, data)
             table = Workshop(target).keep(select(batches, data.columns, {}, texts.name))
             count = table.num_rows
             same = np.zeros(count, dtype=np.int8)
-            pairs = near_duplicates.find(table["text"], same, _silent)
+            labels = table["label"].combine_chunks().dictionary_encode().indices.to_numpy()
+            pairs = near_duplicates.find(table["text"], same, labels, _silent)
             seconds = time.monotonic() - began
             rows, others, result = pairs.rows, pairs.others, {}
     peak = peak_bytes()

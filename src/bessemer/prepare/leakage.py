@@ -42,7 +42,7 @@ def compare(
     if rules.near_duplicates == "ignore":
         return whole
     for turn in range(ROUNDS):
-        near = near_duplicates.find(whole.texts, whole.splits, progress)
+        near = near_duplicates.find(whole.texts, whole.splits, whole.label_sets, progress)
         texts = digests(pa.table({"text": whole.texts}), "text")
         # What is alike to the letter was told of before.
         new = texts[near.rows] != texts[near.others]

@@ -18,8 +18,9 @@ from bessemer.prepare import minhash
 from bessemer.prepare.minhash import Places
 from bessemer.prepare.words import frequencies, words
 
-#: Share of two texts' information that must be in both.
-ALIKE = 0.84
+#: Share of two texts' information that must be in both; and where their labels differ, which few
+#: texts do that mean the same.
+ALIKE, OTHERWISE_LABELLED = 0.855, 0.93
 #: Characters in common that are asked for before words are compared: a bound from below on what
 #: `ALIKE` lets through, and much cheaper.
 COMMON = 0.78
@@ -29,12 +30,17 @@ LONG, LONG_ALIKE = 4000, 0.75
 RANKS = 4
 #: Least and greatest information of a word, in nats.
 LEAST, MOST = 0.5, 6.5
+#: Words that decide what is asked, and what is lost with one: more than with any other word,
+#: however common it is.
+QUESTIONS = frozenset(["how", "why", "when", "where", "怎", "何", "哪", "谁"])
+ASKED = 8.0
 #: Share of a word's information that is lost when it stands elsewhere, or is mistyped.
 MOVED, MISTYPED = 0.15, 0.05
 #: Words by which it may have moved.
 NEAR = 2
-#: A word as short as this is mistyped only if it is rare.
-SHORT, RARE = 4, 2
+#: A mistyped word stands in so many texts at most, or in this share of the texts of the right one;
+#: in one of `LONG_WORD` letters two may be wrong.
+RARE, SLIPS, LONG_WORD = 2, 0.05, 8
 #: Pairs that are compared at once.
 TOGETHER = 1 << 15
 
@@ -51,7 +57,12 @@ class Near:
     across: NDArray[np.bool_]
 
 
-def find(texts: pa.ChunkedArray, splits: NDArray[np.int8], progress: Progress) -> Near:
+def find(
+    texts: pa.ChunkedArray,
+    splits: NDArray[np.int8],
+    labels: NDArray[np.int32],
+    progress: Progress,
+) -> Near:
     """Return rows whose text is nearly that of another row, at most one partner of each kind.
 
     Of minhash's probable pairs a text's best few are compared word by word. What two texts do
@@ -62,6 +73,7 @@ def find(texts: pa.ChunkedArray, splits: NDArray[np.int8], progress: Progress) -
     Args:
         texts: Strings, none of them null.
         splits: The number of each row's split, in the order in which they are learnt from.
+        labels: The number of each row's set of labels.
         progress: Is told of texts hashed, trees and pairs.
     """
     trees = minhash.HASHES // minhash.DEPTH
@@ -76,7 +88,7 @@ def find(texts: pa.ChunkedArray, splits: NDArray[np.int8], progress: Progress) -
     across = splits[firsts] != splits[seconds]
     turned = splits[firsts] > splits[seconds]
     rows, others = np.where(turned, firsts, seconds), np.where(turned, seconds, firsts)
-    comparison = Comparison(texts)
+    comparison = Comparison(texts, labels)
     groups = rows * 2 + across
     order = np.lexsort((-probable.likeness, groups))
     ranks = minhash.ranks(groups[order])
@@ -100,10 +112,12 @@ class Comparison:
 
     Args:
         texts: All of them.
+        labels: The number of each one's set of labels.
     """
 
-    def __init__(self, texts: pa.ChunkedArray) -> None:
+    def __init__(self, texts: pa.ChunkedArray, labels: NDArray[np.int32]) -> None:
         self._texts = texts
+        self._labels = labels
         self._counts, self._size = frequencies(texts)
         self._weights: dict[str, float] = {}
 
@@ -123,8 +137,10 @@ class Comparison:
             workers=-1,
         )
         found: NDArray[np.bool_] = ~short & (likeness >= LONG_ALIKE)
+        agreed = self._labels[firsts] == self._labels[seconds]
         for n in at[np.asarray(common) > 0]:
-            found[n] = one[n] == other[n] or self.shared(words(one[n]), words(other[n])) >= ALIKE
+            least = ALIKE if agreed[n] else OTHERWISE_LABELLED
+            found[n] = one[n] == other[n] or self.shared(words(one[n]), words(other[n])) >= least
         return found
 
     def shared(self, one: Sequence[str], other: Sequence[str]) -> float:
@@ -138,8 +154,8 @@ class Comparison:
                 came += enumerate(other[step.dest_start : step.dest_end], step.dest_start)
         lost = 0.0
         for place, word in gone:
-            lost += self._weight(word) * self._part(place, word, came)
-        lost += sum(self._weight(word) for _, word in came)
+            lost += self._loss(word) * self._part(place, word, came)
+        lost += sum(self._loss(word) for _, word in came)
         return 1 - lost / total if total else 0.0
 
     def _part(self, place: int, word: str, came: list[tuple[int, str]]) -> float:
@@ -155,9 +171,11 @@ class Comparison:
         # Another digit is another thing: 15 is not 16, item7 not item8.
         if shortest < 2 or _NO_DIGIT.sub("", one) != _NO_DIGIT.sub("", other):
             return False
-        if shortest < SHORT and min(self._counts[one], self._counts[other]) > RARE:
+        # What many write is no slip: "reactivate" is not "activate". A plural changes little.
+        rare, common = sorted((self._counts[one], self._counts[other]))
+        if rare > max(RARE, SLIPS * common) and f"{one}s" != other and f"{other}s" != one:
             return False
-        most = 1 if longest < 2 * SHORT else 2
+        most = 1 if longest < LONG_WORD else 2
         return OSA.distance(one, other, score_cutoff=most) <= most
 
     def _weight(self, word: str) -> float:
@@ -166,3 +184,6 @@ class Comparison:
             rarity = log((self._size + 1) / (self._counts[word] + 1)) + LEAST
             found = self._weights[word] = min(rarity, MOST)
         return found
+
+    def _loss(self, word: str) -> float:
+        return ASKED if word in QUESTIONS else self._weight(word)
