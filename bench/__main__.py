@@ -9,6 +9,7 @@ from bench import (
     accuracy,
     demo,
     density,
+    labelling,
     labels,
     overhead,
     pii,
@@ -34,6 +35,7 @@ MODULES = (
     pii,
     prepare,
     labels,
+    labelling,
 )
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
 PARTS = {part.name: part for part in accuracy.PARTS}

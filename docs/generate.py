@@ -14,7 +14,7 @@ from starlette.routing import Route
 from bessemer.cli.errors import BUG, EXIT_CODES, GATE_FAILED, INTERRUPTED
 from bessemer.cli.main import COMMANDS, LazyGroup
 from bessemer.console import app as console
-from bessemer.console.guard import LOGIN
+from bessemer.console.guard import LOGIN, may
 from bessemer.console.sessions import Sessions
 from bessemer.core.clock import utc_now
 from bessemer.core.project import Project
@@ -166,7 +166,8 @@ def _pages(plane: DataPlane) -> list[tuple[str, ...]]:
         cast(Platform, None), plane, Sessions(plane), [(kind, http) for kind, http, _ in STATUS]
     ).routes:
         if isinstance(route, Route):
-            who = "anyone" if route.path == LOGIN else "a session"
+            who = "a session" if may("annotator", route.path) else "an owner's session"
+            who = "anyone" if route.path == LOGIN else who
             method = min(route.methods or ())
             rows.append((f"`{method} {route.path}`", who, _first_line(route.endpoint)))
     return rows

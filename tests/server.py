@@ -22,6 +22,7 @@ class Server:
         self.platform, self.serving, self.url = platform, serving, url
         self.owner = platform.keys.create("o", "owner").secret
         self.caller = platform.keys.create("c").secret
+        self.annotator = platform.keys.create("a", "annotator").secret
         serving.plane.refresh()
         self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self.caller}"})
 

@@ -63,7 +63,7 @@ def page(chromium: Browser, server: Server) -> Iterator[Page]:
     # A violation of the policy is told as an error of the page's console, too.
     page.set_default_timeout(PATIENCE)
     page.goto("/console")
-    page.get_by_label("An owner's API key").fill(server.told["key"])
+    page.get_by_label("API key of an owner or annotator").fill(server.told["key"])
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/console/deployments")
     yield page

@@ -37,9 +37,9 @@ def browser(server: Server, **headers: str) -> httpx.Client:
 
 
 @contextlib.contextmanager
-def logged_in(server: Server, **headers: str) -> Iterator[httpx.Client]:
+def logged_in(server: Server, who: str = "owner", **headers: str) -> Iterator[httpx.Client]:
     with browser(server, **headers) as client:
-        assert client.post(LOGIN, data={"key": server.owner}).status_code == 303
+        assert client.post(LOGIN, data={"key": getattr(server, who)}).status_code == 303
         yield client
 
 
@@ -109,6 +109,33 @@ def test_every_address_needs_a_session(shared: Server) -> None:
             assert "small@1" not in answer.text
     client.close()
     assert set(shown) == {200, 401}
+
+
+def test_an_annotator_enters_one_room(shared: Server) -> None:
+    plane = shared.serving.plane
+    routes = app.console(shared.platform, plane, Sessions(plane), []).routes
+    known = [r for r in routes if isinstance(r, Route)]
+    open_to_all = {"/console", LOGIN, "/console/logout"}
+    label = "/console/label"
+    owners = ("/adjudicate", "/adjudicate/guideline", "/adjudicate/next", "/adjudicate/say",
+              "/guide", "/{action}")  # fmt: skip
+    with logged_in(shared, "annotator") as client:
+        assert client.get("/console").headers["location"] == label
+        page = client.get(label).text
+        assert re.findall(r'<a href="(/console/\w+)"', page) == [label]
+        for route in known:
+            within = route.path == label or route.path.startswith(f"{label}/")
+            if route.path in open_to_all:
+                continue
+            for method in route.methods:
+                status = client.request(method, route.path).status_code
+                refused = not within or route.path.endswith(owners)
+                assert (status == 403) == refused, (method, route.path, status)
+        for path in ("/console/labels", "/console/label/../data", "/console/nowhere",
+                     "/console/Label", "/console//data"):  # fmt: skip
+            assert client.get(path).status_code == 403, path
+        stays = client.post(LOGIN, params={"next": "/console/data"}, data={"key": shared.annotator})
+        assert client.get(stays.headers["location"]).status_code == 403
 
 
 def test_parts_of_pages_and_streams_are_refused_in_their_own_way(shared: Server) -> None:
@@ -300,7 +327,7 @@ def test_the_reader_chooses_the_language(
     with browser(shared, **headers) as client:
         page = client.get(LOGIN).text
     assert f'<html lang="{wanted}"' in page
-    assert ("所有者的 API 密钥" in page) == (wanted != "en")
+    assert ("标注员的 API 密钥" in page) == (wanted != "en")
 
 
 # ---- what it shows

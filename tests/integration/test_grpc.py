@@ -327,6 +327,12 @@ def test_nothing_is_answered_without_a_key(door: Beside, name: str, header: str 
     assert dict(error.trailing_metadata())["error-type"] == "AuthenticationError"
 
 
+@pytest.mark.parametrize("name", [*MESSAGES, "Nothing"])
+def test_nothing_is_answered_to_an_annotator(door: Beside, name: str) -> None:
+    error = refused(door, b"", name, metadata=list(door.key("annotator").items()))
+    assert error.code() is Code.PERMISSION_DENIED
+
+
 def test_an_rpc_that_does_not_exist(door: Beside, client: Triton) -> None:
     error = refused(door, b"", "Nothing")
     assert error.code() is Code.UNIMPLEMENTED

@@ -182,6 +182,10 @@ def test_every_route_needs_a_key_and_the_right_role(shared: Server) -> None:
                 assert answer.headers["www-authenticate"] == "Bearer"
             answer = httpx.request(**send, headers={"Authorization": f"Bearer {shared.caller}"})
             assert (answer.status_code == 403) == path.startswith(CONTROL), (method, path)
+            header = {"Authorization": f"Bearer {shared.annotator}"}
+            answer = httpx.request(**send, headers=header)
+            assert answer.status_code == 403, (method, path)
+            assert "may only label" in answer.text
 
 
 def test_keys_and_routes_reach_a_running_server_within_a_second(server: Server) -> None:

@@ -242,7 +242,8 @@ def remove_alias(
 def create_key(
     name: Annotated[str, typer.Argument(help="For people: who or what will use it.")],
     role: Annotated[
-        Literal["owner", "caller"], typer.Option(help="caller may predict, owner everything.")
+        Literal["owner", "caller", "annotator"],
+        typer.Option(help="caller may predict, annotator label in the console, owner everything."),
     ] = "caller",
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bessemer.console import data, deployments
+from bessemer.console import data, deployments, label
 from bessemer.console.forms import form
-from bessemer.console.guard import CONSOLE, LOGIN, STATIC, Guard
+from bessemer.console.guard import CONSOLE, LOGIN, LOGOUT, STATIC, Guard
 from bessemer.console.live import Live
 from bessemer.console.pages import Pages
 from bessemer.console.sessions import COOKIE, Sessions
@@ -32,8 +32,8 @@ from bessemer.serve.dataplane import DataPlane
 from bessemer.service.platform import Platform
 
 #: In the order of the navigation. Each has a `NAME` and `routes(shell)`.
-ROOMS = (data, deployments)
-#: The room that a log-in leads to.
+ROOMS = (data, label, deployments)
+#: The room that an owner's log-in leads to.
 FIRST = deployments
 #: Where a log-in may lead to.
 _WITHIN = re.compile(rf"{CONSOLE}(/\w[\w.-]*)*")
@@ -62,9 +62,11 @@ def console(
     pages = Pages([room.NAME for room in ROOMS])
     shell = Shell(platform, plane, pages)
 
-    def enter(_: Request) -> Response:
-        """Lead to the first room."""
-        return RedirectResponse(shell.address(FIRST.NAME), 303)
+    def enter(request: Request) -> Response:
+        """Lead to the first room, or to one that may be entered."""
+        rooms = pages.rooms(request.scope["state"]["session"].role)
+        first = FIRST.NAME if FIRST.NAME in rooms else rooms[0]
+        return RedirectResponse(shell.address(first), 303)
 
     routes: list[BaseRoute] = [
         Mount(STATIC, StaticFiles(directory=str(resources.files(__package__) / "static"))),
@@ -88,7 +90,7 @@ def _door(pages: Pages, sessions: Sessions) -> list[Route]:
     """Return the addresses by which one comes and goes."""
 
     def show(request: Request) -> Response:
-        """Ask for an owner's key."""
+        """Ask for a key."""
         return pages.render(request, "login.html", refused="", next=_next(request))
 
     async def login(request: Request) -> Response:
@@ -124,7 +126,7 @@ def _door(pages: Pages, sessions: Sessions) -> list[Route]:
     return [
         Route(LOGIN, show),
         Route(LOGIN, login, methods=["POST"]),
-        Route(f"{CONSOLE}/logout", logout, methods=["POST"]),
+        Route(LOGOUT, logout, methods=["POST"]),
     ]
 
 

@@ -89,7 +89,7 @@ class Room:
         newest: dict[str, Deployment] = {}
         for deployment in self._shell.platform.deployments.list():
             newest.setdefault(deployment.route, deployment)
-        names = self._names()
+        names = self._shell.names()
         states = [self._state(newest[route], names) for route in sorted(newest)]
         at = mark(self._shell.plane)
         return self._shell.pages.render(request, "deployments.html", states=states, mark=at)
@@ -102,7 +102,7 @@ class Room:
         if not history:
             known = {deployment.route for deployment in platform.deployments.list()}
             raise UnknownNameError("route", route, known)
-        names = self._names()
+        names = self._shell.names()
         return self._shell.pages.render(
             request,
             "route.html",
@@ -138,10 +138,6 @@ class Room:
             pieces=_pieces(text, answer.predictions[0]),
             seconds=time.perf_counter() - began,
         )
-
-    def _names(self) -> dict[str, str]:
-        """Return what keys are called."""
-        return {key.id: key.name for key in self._shell.platform.keys.list()}
 
     def _state(self, newest: Deployment, names: dict[str, str]) -> State:
         routing = self._shell.plane.routing

@@ -1,7 +1,8 @@
-"""What every request to the console passes: a session, the same origin, and strict headers."""
+"""What every request to the console passes: a session that may, the same origin, strict headers."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -10,11 +11,15 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bessemer.console.sessions import COOKIE, Sessions
+from bessemer.core.records import Role
 
 #: All of the console's addresses begin with it.
 CONSOLE = "/console"
 LOGIN = f"{CONSOLE}/login"
+LOGOUT = f"{CONSOLE}/logout"
 STATIC = f"{CONSOLE}/static/"
+#: All that an annotator may ask for beside the log-in; an owner may ask for everything.
+ANNOTATORS = re.compile(rf"{CONSOLE}(/label(/[^/]+(/work(/\w+)?|/images/[^/]+)?)?)?")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none';"
@@ -26,7 +31,9 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses a request without a session unless it is for the log-in or a static file.
+    """Refuses a request without a session, or for a room that its key may not enter.
+
+    The log-in and static files are for everybody.
 
     What comes behind it finds the session in the scope's state.
     """
@@ -46,6 +53,8 @@ class Guard:
             app = PlainTextResponse("The request was not sent by a page of this console.", 403)
         elif session is None and path != LOGIN and not path.startswith(STATIC):
             app = _to_login(request)
+        elif session is not None and not may(session.role, path):
+            app = PlainTextResponse("This key may only label: go to /console/label.", 403)
 
         async def strict(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -57,6 +66,14 @@ class Guard:
             await send(message)
 
         await app(scope, receive, strict)
+
+
+def may(role: Role, path: str) -> bool:
+    """Return whether a role may ask for an address."""
+    if role == "annotator":
+        known = path in (LOGIN, LOGOUT) or path.startswith(STATIC)
+        return known or ANNOTATORS.fullmatch(path) is not None
+    return role == "owner"
 
 
 def _foreign(request: HTTPConnection) -> bool:

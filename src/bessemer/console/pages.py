@@ -13,6 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from bessemer.console import language
+from bessemer.console.guard import CONSOLE, may
+from bessemer.core.records import Role
 from bessemer.core.version import VERSION
 
 #: The cookie that holds light or dark, where the reader has chosen.
@@ -35,8 +37,19 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"time": _time, "seconds": _seconds}
-        self._templates.globals |= {"rooms": tuple(rooms), "version": VERSION}
+        self._templates.filters |= {
+            "time": _time,
+            "seconds": _seconds,
+            "count": "{:,}".format,
+            "fraction": _fraction,
+            "warmth": _warmth,
+        }
+        self._templates.globals |= {"version": VERSION}
+        self._rooms = tuple(rooms)
+
+    def rooms(self, role: Role) -> list[str]:
+        """Return the rooms that a role may enter."""
+        return [room for room in self._rooms if may(role, f"{CONSOLE}/{room}")]
 
     def render(
         self, request: HTTPConnection, template: str, status: int = 200, **values: Any
@@ -51,13 +64,15 @@ class Pages:
         """
         tongue = language.chosen(request)
         theme = request.cookies.get(THEME)
+        session = request.scope["state"]["session"]
         values |= {
             "t": partial(language.say, tongue),
             "language": tongue,
             "lang": language.LANGUAGES[tongue],
             "languages": language.LANGUAGES,
             "theme": theme if theme in THEMES else "",
-            "session": request.scope["state"]["session"],
+            "session": session,
+            "rooms": self.rooms(session.role) if session else [],
             "path": request.scope["path"],
         }
         return HTMLResponse(self._templates.get_template(template).render(values), status)
@@ -73,3 +88,13 @@ def _time(at: datetime) -> Markup:
 def _seconds(value: float) -> str:
     """Return seconds as milliseconds with three digits."""
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def _fraction(value: float | None) -> str:
+    """Return a number of about 0 to 1 with two digits, or a dash."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _warmth(value: float | None) -> int:
+    """Return which of five colours stands for a number up to 1."""
+    return 0 if value is None else min(4, max(0, int(value * 5)))

@@ -1,4 +1,4 @@
-"""Who is logged in: an owner's key, shown once, becomes a session that the server remembers."""
+"""Who is logged in: a key, shown once, becomes a session that the server remembers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bessemer.core.errors import AuthenticationError, ForbiddenError, OverloadedError
+from bessemer.core.records import Role
 from bessemer.serve.dataplane import DataPlane
 
 #: The cookie that holds a session's id.
 COOKIE = "bessemer_session"
 #: Eight hours, a working day.
 SESSION_SECONDS = 8 * 3600
+#: Whose keys log in.
+ROLES = ("owner", "annotator")
 #: One more ends the oldest.
 MOST_SESSIONS = 1000
 #: Failed attempts from one address within a minute; after them it has to wait.
@@ -28,8 +31,10 @@ class Session:
 
     #: 256 random bits; the cookie's value.
     id: str
-    #: Id of the owner's key that was shown.
+    #: Id of the key that was shown.
     key: str
+    #: The key's; an annotator's session opens one room.
+    role: Role
     #: By the sessions' clock.
     ends: float
 
@@ -49,7 +54,7 @@ class Sessions:
         self._failures: deque[tuple[float, str]] = deque(maxlen=1000)
 
     def begin(self, secret: str, address: str) -> Session:
-        """Return a new session for whoever shows an owner's key.
+        """Return a new session for whoever shows an owner's key, or an annotator's.
 
         Args:
             secret: The whole key.
@@ -57,7 +62,7 @@ class Sessions:
 
         Raises:
             AuthenticationError: The key is not valid.
-            ForbiddenError: It is no owner's.
+            ForbiddenError: It may only predict.
             OverloadedError: Too many attempts from this address have failed.
         """
         now = self._clock()
@@ -72,9 +77,9 @@ class Sessions:
         except AuthenticationError:
             self._failures.append((now, address))
             raise
-        if state.role != "owner":
+        if state.role not in ROLES:
             raise ForbiddenError(f"The key {key!r} may only predict.", remedy="Use an owner's key.")
-        session = Session(secrets.token_urlsafe(32), key, now + SESSION_SECONDS)
+        session = Session(secrets.token_urlsafe(32), key, state.role, now + SESSION_SECONDS)
         self._sessions = {s.id: s for s in self._sessions.values() if self.alive(s)}
         if len(self._sessions) >= MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
@@ -87,13 +92,13 @@ class Sessions:
         return session if session is not None and self.alive(session) else None
 
     def alive(self, session: Session) -> bool:
-        """Return whether a session goes on: in time, not logged out, its key still an owner's."""
+        """Return whether a session goes on: in time, not logged out, its key still what it was."""
         state = self._plane.routing.keys.get(session.key)
         return (
             session.id in self._sessions
             and self._clock() < session.ends
             and state is not None
-            and state.role == "owner"
+            and state.role == session.role
         )
 
     def end(self, session: Session) -> None:

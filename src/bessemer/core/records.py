@@ -11,7 +11,7 @@ from bessemer.core.dataset import Dataset
 from bessemer.core.record import Record
 from bessemer.core.report import Report, Verdict
 
-Role = Literal["owner", "caller"]
+Role = Literal["owner", "caller", "annotator"]
 #: The last thing that a run is asked to do.
 Until = Literal["prepare", "train", "evaluate", "release", "deploy"]
 

@@ -11,6 +11,8 @@ from bessemer.serve.dataplane import DataPlane
 MOST_BODY_BYTES = 1_048_576
 #: Only owners may do anything under these.
 CONTROL = ("/api/", "/v2/repository/models/")
+#: What the other roles may do, and nothing else.
+MAY = {"caller": "predict", "annotator": "label in the console"}
 #: Bodies under this are written to disk as they come and have a bound of their own.
 UPLOADS = "/api/v1/files/"
 
@@ -52,15 +54,15 @@ def admit(plane: DataPlane, authorization: str | None, *, control: bool) -> str:
 
     Raises:
         AuthenticationError: There is no valid key.
-        ForbiddenError: It is not an owner's.
+        ForbiddenError: It is not an owner's, or one that may only label.
     """
     key, state = plane.authenticate(authorization)
-    if control and state.role != "owner":
-        raise ForbiddenError(
-            f"The key {key!r} has the role {state.role!r}, which may only predict.",
-            remedy="Use an owner's key.",
-        )
-    return key
+    if state.role == "owner" or (state.role == "caller" and not control):
+        return key
+    raise ForbiddenError(
+        f"The key {key!r} has the role {state.role!r}, which may only {MAY[state.role]}.",
+        remedy="Use an owner's key." if control else "Use a caller's key, or an owner's.",
+    )
 
 
 def _bounded(receive: Receive, length: bytes | None) -> Receive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from typing import get_args
 
 import sqlalchemy as sa
 
@@ -16,7 +17,7 @@ from bessemer.store.database import utc
 
 
 class Keys:
-    """The keys of a home: one organisation, two roles."""
+    """The keys of a home: one organisation, three roles."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -43,15 +44,16 @@ class Keys:
 
         Args:
             name: For people, 1 to 100 characters.
-            role: `caller` may predict; `owner` may do everything.
+            role: `caller` may predict, `annotator` label in the console, `owner` everything.
 
         Raises:
             RequestError: The name or role is not allowed.
         """
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise RequestError(f"The key's name {name!r} is not 1 to 100 printable characters.")
-        if role not in ("owner", "caller"):
-            raise RequestError(f"There is no role {role!r}.", remedy="Roles: owner, caller.")
+        if role not in get_args(Role):
+            roles = ", ".join(get_args(Role))
+            raise RequestError(f"There is no role {role!r}.", remedy=f"Roles: {roles}.")
         key_id, secret, secret_hash = billing.mint()
         with self._home.database.begin() as connection:
             connection.execute(
