@@ -33,7 +33,7 @@ SEEDS, BATCH, MOST, AIM = 5, 100, 5000, 0.9
 #: labels after which they are compared.
 HELD, SEEN, COMPARED = 2000, 500, 1000
 #: Labels of the default's curves, for the stop rule.
-FAR = 2500
+FAR = 2000
 FLIPPED, FIRST = 0.05, 0.1
 
 Vectors = NDArray[np.float32]

@@ -51,10 +51,16 @@ def learn(
     vectors: NDArray[np.float32], targets: NDArray[Any], outputs: int, strength: float = STRENGTH
 ) -> Head:
     """Return a head of one regularisation strength; see `train.methods.probe.choose`."""
-    rows = (vectors, targets)
     with _few():
-        head, _ = choose(rows, rows, outputs, (strength,), balanced=False, progress=lambda _: None)
-    return head
+        return _head(vectors, targets, outputs, strength)
+
+
+def _head(
+    vectors: NDArray[np.float32], targets: NDArray[Any], outputs: int, strength: float
+) -> Head:
+    # Of one strength nothing is chosen: any row does for a validation split.
+    rows, one = (vectors, targets), (vectors[:1], targets[:1])
+    return choose(rows, one, outputs, (strength,), balanced=False, progress=lambda _: None)[0]
 
 
 def answer(head: Head, vectors: NDArray[np.float32], *, several: bool) -> NDArray[np.float64]:
@@ -92,8 +98,7 @@ def out_of_fold(
 
     def one(fold: int) -> None:
         inside = folds != fold
-        rows = (vectors[inside], targets[inside])
-        head, _ = choose(rows, rows, outputs, (CAUTIOUS,), balanced=False, progress=lambda _: None)
+        head = _head(vectors[inside], targets[inside], outputs, CAUTIOUS)
         chances[~inside] = answer(head, vectors[~inside], several=targets.ndim == 2)
         if targets.ndim == 1:
             judged[~inside] = np.isin(targets[~inside], targets[inside])
@@ -142,8 +147,7 @@ def curve(
         theirs = np.flatnonzero(asking == fold)
         if not len(mine):
             return
-        rows = (vectors[mine], targets[mine])
-        head, _ = choose(rows, rows, outputs, (STRENGTH,), balanced=False, progress=lambda _: None)
+        head = _head(vectors[mine], targets[mine], outputs, STRENGTH)
         chances = answer(head, to_ask[theirs], several=targets.ndim == 2)
         if targets.ndim == 2:
             right[place, theirs] = ((chances >= 0.5) == wanted[theirs]).all(axis=1)
