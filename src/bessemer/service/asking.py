@@ -23,8 +23,8 @@ from bessemer.store import tables
 
 #: How long an item is kept for who has it before them, unless they ask again.
 LEASE = timedelta(minutes=10)
-#: How many items are looked at at first, and at most, until one is free.
-FEWEST, MOST = 20, 5_000
+#: How many items are looked at one after the other before all are.
+PARTS = (20, 80, 320)
 
 
 def ask(
@@ -112,14 +112,21 @@ def _lowest(
     """Return the lowest number that an annotator can be asked, beside what they have already.
 
     Up to `reached` there is nothing left for them but what was returned, so that nobody's way
-    through many items is walked twice. It is walked in parts, each of which is read by an index.
+    through many items is walked twice. The first parts of it are read by an index; only behind
+    them the database looks through all that the annotator has answered.
     """
     items, answers, leases = tables.items, tables.answers, tables.leases
     theirs = sa.select(leases).where(leases.c.campaign == campaign, leases.c.annotator != annotator)
     leased = Counter(n for lease in connection.execute(theirs).all() for n in _held(lease))
+    answered = sa.exists().where(
+        answers.c.campaign == campaign,
+        answers.c.item == items.c.number,
+        answers.c.annotator == annotator,
+        answers.c.withdrawn_at.is_(None),
+    )
     for way in (sa.and_(items.c.returned, items.c.number <= reached), items.c.number > reached):
-        past, size = 0, FEWEST
-        while True:
+        past = 0
+        for size in (*PARTS, None):
             query = sa.select(items.c.number, items.c.missing, items.c.gold).where(
                 items.c.campaign == campaign,
                 # As in the index, which knows no parameters.
@@ -127,7 +134,10 @@ def _lowest(
                 items.c.number > past,
                 way,
             )
-            part = connection.execute(query.order_by(items.c.number).limit(size)).all()
+            if size is None:
+                query = query.where(~answered)
+            most = size or len(leased) + len(held) + 1
+            part = connection.execute(query.order_by(items.c.number).limit(most)).all()
             # Everybody's: asked for the annotator's, PostgreSQL would read all of theirs.
             said = sa.select(answers.c.item, answers.c.annotator).where(
                 answers.c.campaign == campaign,
@@ -141,9 +151,9 @@ def _lowest(
                 if free and item.number not in done:
                     found: int = item.number
                     return found
-            if len(part) < size:
+            if len(part) < most:
                 break
-            past, size = part[-1].number, min(4 * size, MOST)
+            past = part[-1].number
     return None
 
 
