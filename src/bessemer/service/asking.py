@@ -6,6 +6,7 @@ place at an item, in whatever process they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,8 @@ from bessemer.store import tables
 
 #: How long an item is kept for who has it before them, unless they ask again.
 LEASE = timedelta(minutes=10)
+#: How many items are looked at one after the other before all are.
+PARTS = (20, 80, 320)
 
 
 def ask(
@@ -109,44 +112,48 @@ def _lowest(
     """Return the lowest number that an annotator can be asked, beside what they have already.
 
     Up to `reached` there is nothing left for them but what was returned, so that nobody's way
-    through many items is walked twice.
+    through many items is walked twice. The first parts of it are read by an index; only behind
+    them the database looks through all that the annotator has answered.
     """
     items, answers, leases = tables.items, tables.answers, tables.leases
+    theirs = sa.select(leases).where(leases.c.campaign == campaign, leases.c.annotator != annotator)
+    leased = Counter(n for lease in connection.execute(theirs).all() for n in _held(lease))
     answered = sa.exists().where(
         answers.c.campaign == campaign,
         answers.c.item == items.c.number,
         answers.c.annotator == annotator,
         answers.c.withdrawn_at.is_(None),
     )
-    leased = (
-        sa.select(sa.func.count())
-        .where(
-            leases.c.campaign == campaign,
-            items.c.number.in_([leases.c.item, leases.c.ahead]),
-            leases.c.annotator != annotator,
-        )
-        .scalar_subquery()
-    )
-    free = (
-        sa.select(items.c.number)
-        .where(
-            items.c.campaign == campaign,
-            # As in the index, which knows no parameters.
-            items.c.missing > sa.literal_column("0"),
-            sa.or_(items.c.gold.is_not(None), items.c.missing > leased),
-            ~answered,
-            items.c.number.not_in(held),
-        )
-        .order_by(items.c.number)
-        .limit(1)
-    )
-    for some in (
-        sa.and_(items.c.returned, items.c.number <= reached),
-        items.c.number > reached,
-    ):
-        found: int | None = connection.execute(free.where(some)).scalar()
-        if found is not None:
-            return found
+    for way in (sa.and_(items.c.returned, items.c.number <= reached), items.c.number > reached):
+        past = 0
+        for size in (*PARTS, None):
+            query = sa.select(items.c.number, items.c.missing, items.c.gold).where(
+                items.c.campaign == campaign,
+                # As in the index, which knows no parameters.
+                items.c.missing > sa.literal_column("0"),
+                items.c.number > past,
+                way,
+            )
+            if size is None:
+                query = query.where(~answered)
+            most = size or len(leased) + len(held) + 1
+            part = connection.execute(query.order_by(items.c.number).limit(most)).all()
+            # Everybody's: asked for the annotator's, PostgreSQL would read all of theirs.
+            said = sa.select(answers.c.item, answers.c.annotator).where(
+                answers.c.campaign == campaign,
+                answers.c.item.in_([item.number for item in part]),
+                answers.c.withdrawn_at.is_(None),
+            )
+            done = {one.item for one in connection.execute(said) if one.annotator == annotator}
+            done.update(held)
+            for item in part:
+                free = item.gold is not None or item.missing > leased[item.number]
+                if free and item.number not in done:
+                    found: int = item.number
+                    return found
+            if len(part) < most:
+                break
+            past = part[-1].number
     return None
 
 
