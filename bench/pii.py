@@ -166,7 +166,7 @@ def _tweets() -> list[str]:
     texts = []
     for part in ("train", "dev", "test"):
         path = locate(f"public:wnut17/{part}.conll", relative_to=ROOT, cache=OUT / "downloads")
-        for block in path.read_text(encoding="utf-8").split("\n\n"):
+        for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8")):
             words = [line.split("\t")[0] for line in block.split("\n") if line.strip()]
             texts += [" ".join(words)] if words else []
     return texts

@@ -219,3 +219,21 @@ def test_the_command(fresh: Platform, tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["label", str(place), "--strategy", "k-centre", "--home", home]) == 0
     assert "small@1: 24 items by k-centre" in capsys.readouterr().out
     assert run(["label", str(place), "--items", "0", "--home", home]) == 2
+
+
+def test_images_of_a_folder_are_put_up(fresh: Platform, tmp_path: Path) -> None:
+    place = write_project(tmp_path / "images", "")
+    for folder_name in ("a", "b"):
+        (place / "shop" / folder_name).mkdir(parents=True)
+        for n in range(3):
+            image = b"\x89PNG\r\n\x1a\n" + f"{folder_name}{n}".encode()
+            (place / "shop" / folder_name / f"{n}.png").write_bytes(image)
+    block = "label: {pool: shop, labels: [bag, shoe], strategy: random, items: 4}\n"
+    with (place / "bessemer.yaml").open("a") as file:
+        file.write(block)
+    found = fresh.label(place)
+    assert (found.items, found.pool) == (4, 2)
+    for item in fresh.campaigns.items("small"):
+        assert item.text.endswith(".png")
+        kept = fresh.home.root / "blobs" / item.image
+        assert kept.read_bytes() == (place / "shop" / item.text).read_bytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bessemer.core import digest, folder
 from bessemer.core.dataset import ROW
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.labelling import NewItem
@@ -25,6 +26,10 @@ from bessemer.service.project_file import Loaded, at
 from bessemer.service.recipe import sources
 from bessemer.tasks.base import Answers, Task, label_of
 
+#: Column of a folder of images.
+IMAGE = "image"
+MOST_IMAGE_BYTES = 20_000_000
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -32,6 +37,8 @@ class Texts:
 
     keys: list[str]
     texts: list[str]
+    #: The image that each is the name of, where the pool is a folder of images.
+    images: list[Path | None]
 
     def without(self, known: set[str]) -> list[int]:
         """Return the numbers of the texts that are like none of `known`; see `alike`."""
@@ -79,17 +86,49 @@ def pool(loaded: Loaded, cache: Path) -> Texts:
     if columns.id in table.column_names:
         given = table[columns.id].to_pylist()
         names = [one or number for one, number in zip(given, names, strict=True)]
+    texts, images = table[columns.text].to_pylist(), [None] * table.num_rows
+    if path.is_dir() and IMAGE in table.column_names:
+        # Files in two folders may have one name.
+        texts = table[IMAGE].to_pylist()
+        images = [path / name for name in texts]
     seen: set[str] = set()
-    found = Texts([], [])
-    for number, text in zip(names, table[columns.text].to_pylist(), strict=True):
+    found = Texts([], [], [])
+    for number, text, image in zip(names, texts, images, strict=True):
         key = f"{path.name}#{number}"
         if _usable(key, text) and alike(text) not in seen:
             seen.add(alike(text))
             found.keys.append(key)
             found.texts.append(text)
+            found.images.append(image)
     if not found.texts:
         raise DataError(f"{path.name} has no text in its column {columns.text!r}.")
     return found
+
+
+def kept(home: Home, image: Path) -> str:
+    """Keep an image in the home, where the console finds it, and return its SHA-256.
+
+    Raises:
+        DataError: It cannot be read, or is too large to be shown.
+        StorageError: The disk is full or refuses.
+    """
+    try:
+        size, content = image.stat().st_size, b""
+        if size <= MOST_IMAGE_BYTES:
+            content = image.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{image} cannot be read: {error.strerror}.", remedy="Check that it is still there."
+        ) from error
+    if not content:
+        raise DataError(
+            f"{image} has {size:,} bytes.", remedy=f"An image has 1 to {MOST_IMAGE_BYTES:,}."
+        )
+    sha256 = digest.of_bytes(content)
+    target = home.root / "blobs" / sha256
+    if not target.exists():
+        folder.atomic_file(target, content)
+    return sha256
 
 
 def _usable(key: str, text: str | None) -> bool:

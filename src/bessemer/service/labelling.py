@@ -196,6 +196,7 @@ class _Choice:
             NewItem(
                 key=self._pool.keys[self._left[row]],
                 text=self._pool.texts[self._left[row]],
+                image=self._image(self._left[row]),
                 suggestions=() if chances is None else _suggestions(task, chances[row]),
             )
             for row in picked
@@ -206,6 +207,10 @@ class _Choice:
             new = asked.with_tests(new, candidates.tests(self._pipeline))
         labels = len(self.learnt[1])
         return asked.put_up(new, name, labels=labels, pool=left, forecast=forecast)
+
+    def _image(self, row: int) -> str | None:
+        image = self._pool.images[row]
+        return None if image is None else candidates.kept(self._pipeline.home, image)
 
     def _chances(self) -> NDArray[np.float64] | None:
         """Return what a probe says of the pool, shape [n, labels].
