@@ -25,12 +25,9 @@ from bessemer.tasks.base import TASKS, Task
 from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
-#: output from the same inputs. A part has a version of its own.
-STAGES = {
-    "prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2,
-    # Beside the chain.
-    "encode": 1, "inspect": 1,
-}  # fmt: skip
+#: output from the same inputs. A part has a version of its own. The last two lie beside the chain.
+CHAIN = {"prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+STAGES = {**CHAIN, "encode": 1, "inspect": 1}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from bessemer.serve import residents
 from bessemer.service import signing
 from bessemer.service.deployments import Deployments
 from bessemer.service.pipeline import LOGITS, Pipeline, read_logits, write_logits
-from bessemer.service.recipe import engine_name
+from bessemer.service.recipe import CHAIN, engine_name
 from bessemer.service.releases import Releases
 from bessemer.tasks.base import TASKS, Answers
 
@@ -114,7 +114,7 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         "created_at": pipeline.home.clock().isoformat(),
         "builder": f"bessemer {VERSION}",
         "parts": plan.parts,
-        "stages": plan.keys,
+        "stages": {stage: key for stage, key in plan.keys.items() if stage in CHAIN},
         "files": plan.digests,
         "base": plan.base.record.digest,
     }
