@@ -8,14 +8,14 @@ with 100 typical texts, without any label, and random with 100 at random; then c
 from __future__ import annotations
 
 import csv
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+import os
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bench import picture
 from bench.base import OUT, ROOT, Row, at_least, at_most
@@ -80,15 +80,14 @@ def label_errors() -> tuple[list[Row], dict[str, Any]]:
 
 def selection() -> tuple[list[Row], dict[str, Any]]:
     """Label by every strategy until 90 % of the test split are right."""
-    vectors, actual = _vectors("train")
-    order = np.random.default_rng(77).permutation(len(actual))
-    held, pool = order[:HELD], order[HELD:]
-    data = [(vectors[rows], actual[rows]) for rows in (pool, held)] + [_vectors("test")]
-    jobs = [(name, seed) for name in STRATEGIES for seed in range(SEEDS)]
-    with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(2) as workers:
-        warnings.simplefilter("ignore")
-        found = dict(zip(jobs, workers.map(lambda job: _labelled(data, *job), jobs), strict=True))
-        stops = list(workers.map(lambda seed: _stopped(data, found[DEFAULT, seed]), range(SEEDS)))
+    _data()  # so that it is encoded once
+    names, seeds = zip(*[(name, seed) for name in STRATEGIES for seed in range(SEEDS)], strict=True)
+    # Processes with one thread each: two that share the cores wait for each other most of the time.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(2, get_context("spawn")) as workers:
+        curves_ = workers.map(_labelled, names, seeds)
+        found = dict(zip(zip(names, seeds, strict=True), curves_, strict=True))
+        stops = list(workers.map(_stopped, [found[DEFAULT, seed] for seed in range(SEEDS)]))
     needed = {
         name: [_reached(found[name, seed]["test"]) for seed in range(SEEDS)] for name in STRATEGIES
     }
@@ -119,9 +118,17 @@ def selection() -> tuple[list[Row], dict[str, Any]]:
     ], raw
 
 
-def _labelled(data: list[tuple[Vectors, Numbers]], name: str, seed: int) -> dict[str, Any]:
+def _data() -> list[tuple[Vectors, Numbers]]:
+    """Return vectors and label numbers of the pool, the held rows and the test split."""
+    vectors, actual = _vectors("train")
+    order = np.random.default_rng(77).permutation(len(actual))
+    held, pool = order[:HELD], order[HELD:]
+    return [(vectors[rows], actual[rows]) for rows in (pool, held)] + [_vectors("test")]
+
+
+def _labelled(name: str, seed: int) -> dict[str, Any]:
     """Return the curves of one strategy on the held and the test rows, and what it labelled."""
-    (vectors, actual), *judged = data
+    (vectors, actual), *judged = _data()
     rows = select("random" if name == "random" else COLD, Pool(vectors), BATCH, seed)
     curves: tuple[Curve, Curve] = ([], [])
     while True:
@@ -138,9 +145,9 @@ def _labelled(data: list[tuple[Vectors, Numbers]], name: str, seed: int) -> dict
         rows = np.concatenate([rows, left[select(name, pool, BATCH, seed)]])
 
 
-def _stopped(data: list[tuple[Vectors, Numbers]], found: dict[str, Any]) -> tuple[float, ...]:
+def _stopped(found: dict[str, Any]) -> tuple[float, ...]:
     """Return when the stop rule ends a curve, and the test accuracy of 100 labels around it."""
-    (vectors, actual), (others, wanted), _ = data
+    (vectors, actual), (others, wanted), _ = _data()
     rows, test = found["rows"], dict(found["test"])
     asked = (others[:SEEN], wanted[:SEEN])
     for count in range(3 * BATCH, FAR - 3 * BATCH + 1, BATCH):

@@ -163,6 +163,7 @@ def curve(
 def _on_cores(
     one: Callable[[Job], None], jobs: Sequence[Job], progress: Progress, what: str
 ) -> None:
+    import sklearn.linear_model  # noqa: F401  (limits reach the libraries that are there)
     import torch
     from threadpoolctl import threadpool_limits
 
