@@ -46,16 +46,16 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Answered:
     """Texts with what is right for each, in the order in which they were labelled."""
 
     texts: list[str]
     answers: list[Answers]
 
-    def without(self, known: set[str]) -> Labelled:
+    def without(self, known: set[str]) -> Answered:
         """Return those whose text is like none of `known`; see `alike`."""
         rows = [n for n, text in enumerate(self.texts) if alike(text) not in known]
-        return Labelled([self.texts[n] for n in rows], [self.answers[n] for n in rows])
+        return Answered([self.texts[n] for n in rows], [self.answers[n] for n in rows])
 
 
 def alike(text: str) -> str:
@@ -142,12 +142,12 @@ def names_of(loaded: Loaded) -> dict[str, str]:
     return {role: Path(name).name for role, name in sources(loaded.project).items()}
 
 
-def rows_of(pipeline: Pipeline, split: str) -> Labelled:
+def rows_of(pipeline: Pipeline, split: str) -> Answered:
     """Return a split's rows, in an order that does not follow the file."""
     table = pipeline.rows(split)
     order = np.random.default_rng(pipeline.plan.project.seed).permutation(table.num_rows)
     table = table.take(order)
-    return Labelled(table["text"].to_pylist(), answers_of(table, pipeline.task))
+    return Answered(table["text"].to_pylist(), answers_of(table, pipeline.task))
 
 
 def tests(pipeline: Pipeline) -> list[NewItem]:
@@ -160,12 +160,12 @@ def tests(pipeline: Pipeline) -> list[NewItem]:
     ]
 
 
-def of_campaigns(home: Home, project: str, task: Task) -> tuple[Labelled, set[str]]:
+def of_campaigns(home: Home, project: str, task: Task) -> tuple[Answered, set[str]]:
     """Return what a project's campaigns have found so far, and all texts that they ask for.
 
     Tests of annotators are no finding; neither is a label that the project does not know.
     """
-    found: Labelled = Labelled([], [])
+    found: Answered = Answered([], [])
     asked: set[str] = set()
     known = {*task.labels, task.nothing}
     for campaign in reversed(Campaigns(home).list(project)):

@@ -18,7 +18,7 @@ from bessemer.improve import selection, stopping
 from bessemer.improve.selection import COLD, STRATEGIES, WITHOUT_MODEL, Pool
 from bessemer.service import candidates, inspecting
 from bessemer.service.asked import Asked
-from bessemer.service.candidates import Labelled
+from bessemer.service.candidates import Answered
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
@@ -137,13 +137,13 @@ class _Choice:
             )
         self._encode(rows)
 
-    def _encode(self, rows: dict[str, Labelled]) -> None:
+    def _encode(self, rows: dict[str, Answered]) -> None:
         """Encode the whole pool, which stays the same while it is labelled, and the rows.
 
         What people said counts for more than the same text's row, but nothing is learnt from what
         a model is judged by.
         """
-        nothing = Labelled([], [])
+        nothing = Answered([], [])
         train, validation, test = (rows.get(split, nothing) for split in SPLITS)
         ours = [*train.texts, *validation.texts]
         found = self._asked.found.without(candidates.of_texts(validation.texts, test.texts))
@@ -156,7 +156,7 @@ class _Choice:
 
         def targets(texts: list[str], answers: list[Answers]) -> Rows:
             rows = np.stack([place[text] for text in texts]) if texts else self.pool[:0]
-            return self._targets(rows, Labelled(texts, answers))
+            return self._targets(rows, Answered(texts, answers))
 
         self.learnt = targets([*train.texts, *found.texts], [*train.answers, *found.answers])
         self.validation: Rows | None = None
@@ -169,7 +169,7 @@ class _Choice:
         pipeline = self._pipeline
         return vectors(pipeline.home, pipeline.plan, texts, pipeline.watcher.step)
 
-    def _targets(self, rows: Vectors, labelled: Labelled) -> Rows:
+    def _targets(self, rows: Vectors, labelled: Answered) -> Rows:
         """Return vectors and targets of the rows that something is learnt from."""
         if not self._task.pooled or not labelled.texts:
             return rows, np.zeros(len(rows), dtype=np.int64)
