@@ -114,6 +114,7 @@ def test_beside_labelled_rows(fresh: Platform, tmp_path: Path) -> None:
     tests = {item.text: item.gold for item in items if item.gold}
     assert len(tests) == 4
     assert all(table[text] == gold for text, gold in tests.items())
+    assert all(len(item.suggestions) == 3 for item in items), "a test looks like any other item"
     # Nothing that has a label is asked, but for tests.
     assert not table.keys() & {item.text for item in items if not item.gold}
     guideline = fresh.campaigns.show("small").guideline

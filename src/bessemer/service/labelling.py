@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from bessemer.service.project_file import Loaded, at
 from bessemer.service.recipe import plan, planned
 from bessemer.service.vectors import vectors
 from bessemer.tasks.base import IGNORED, TASKS, Answers, Encoded, Task
+
+if TYPE_CHECKING:
+    from bessemer.train.methods.probe import Head
 
 #: Puts up rows of the data set whose label is probably wrong.
 SUSPECTS = "suspects"
@@ -124,6 +127,7 @@ class _Choice:
     def __init__(self, pipeline: Pipeline, loaded: Loaded, task: Task, asked: Asked) -> None:
         self._pipeline, self._task, self._asked = pipeline, task, asked
         self._project = loaded.project
+        self._head: Head | None = None
         self._pool = candidates.pool(loaded, pipeline.home.root / "downloads")
         splits = SPLITS if self._project.label.labels is None else ()
         rows = {split: candidates.rows_of(pipeline, split) for split in splits}
@@ -158,6 +162,7 @@ class _Choice:
             rows = np.stack([place[text] for text in texts]) if texts else self.pool[:0]
             return self._targets(rows, Answered(texts, answers))
 
+        self._tests = {text: place[text] for text in validation.texts}
         self.learnt = targets([*train.texts, *found.texts], [*train.answers, *found.answers])
         self.validation: Rows | None = None
         if validation.texts:
@@ -204,9 +209,17 @@ class _Choice:
         left = len(self._left) - len(new)
         forecast = None if chances is None else self._forecast(count)
         if project.label.gold:
-            new = asked.with_tests(new, candidates.tests(self._pipeline))
+            tests = asked.with_tests(new, candidates.tests(self._pipeline))
+            new = [self._hinted(item) if item.gold is not None else item for item in tests]
         labels = len(self.learnt[1])
         return asked.put_up(new, name, labels=labels, pool=left, forecast=forecast)
+
+    def _hinted(self, test: NewItem) -> NewItem:
+        """Return a test with suggestions, as other items have: one without could be told."""
+        if self._head is None:
+            return test
+        chances = self._answer(self._tests[test.text][None])[0]
+        return test.model_copy(update={"suggestions": _suggestions(self._task, chances)})
 
     def _image(self, row: int) -> str | None:
         image = self._pool.images[row]
@@ -225,7 +238,14 @@ class _Choice:
         with needs("train"):
             from bessemer.train import folds
 
-            return folds.answer(folds.learn(rows, targets, outputs), self.pool, several=several)
+            self._head = folds.learn(rows, targets, outputs)
+        return self._answer(self.pool)
+
+    def _answer(self, rows: Vectors) -> NDArray[np.float64]:
+        from bessemer.train import folds
+
+        assert self._head is not None
+        return folds.answer(self._head, rows, several=self.learnt[1].ndim == 2)
 
     def _forecast(self, more: int) -> Forecast | None:
         from bessemer.train import folds
