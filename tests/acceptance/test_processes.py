@@ -403,3 +403,15 @@ def test_the_examples_are_in_order(example: str, tmp_path: Path) -> None:
     done = run(tmp_path, "check", str(place), "--explain")
     assert done.returncode == 0, done.stderr
     assert "in order" in done.stdout
+
+
+def test_a_reader_who_goes_away_is_no_error(tmp_path: Path) -> None:
+    """As in `bessemer schema | head -1`: what is written is more than a pipe holds."""
+    command = [sys.executable, "-m", "bessemer.cli.main", "schema"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

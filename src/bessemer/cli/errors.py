@@ -27,7 +27,8 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 def told(error: BaseException, arguments: list[str]) -> int:
     """Tell of an error on stderr (and as JSON on stdout with --json); return the exit code."""
-    if isinstance(error, BrokenPipeError):
+    # Typer makes an exit of it.
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         # Whoever read our output has gone; say nothing more, not even while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
