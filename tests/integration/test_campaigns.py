@@ -20,8 +20,8 @@ from tests.conftest import small_rows
 
 from bessemer.core.errors import ConflictError, DataError, RequestError, UnknownNameError
 from bessemer.core.labelling import Imported, NewCampaign, NewItem, Suggestion
-from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import open_home
+from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.platform import Platform
 from bessemer.store import tables
 

@@ -15,9 +15,9 @@ from bessemer.core.errors import DataError, RequestError, TooLargeError, Unknown
 from bessemer.core.labelling import Imported, Labelled, NewCampaign, NewItem, Suggestion
 from bessemer.prepare.forms import base
 from bessemer.prepare.forms.base import FORMS
-from bessemer.service import campaign_files
-from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import open_home
+from bessemer.service.labels import files
+from bessemer.service.labels.campaigns import Campaigns
 
 ONE = NewCampaign(project="p", labels=("refund", "=cmd", "a b"), overlap=2)
 SEVERAL = NewCampaign(project="p", labels=("refund", "=cmd"), separator="|", overlap=2)
@@ -71,7 +71,7 @@ def fill(campaigns: Campaigns, asked: NewCampaign) -> str:
 
 def kept(campaigns: Campaigns, name: str) -> list[Labelled]:
     found = next(one for one in campaigns.list() if one.id == name)
-    return list(campaign_files.labelled(campaigns._home, found))
+    return list(files.labelled(campaigns._home, found))
 
 
 @pytest.mark.parametrize("asked", [ONE, SEVERAL, SPANS], ids=["one", "several", "spans"])

@@ -12,7 +12,7 @@ from bessemer.console.forms import form
 from bessemer.console.shell import Shell
 from bessemer.console.work import Adjudication, Labelling
 from bessemer.core.errors import UnknownNameError
-from bessemer.service.campaigns import Campaigns
+from bessemer.service.labels.campaigns import Campaigns
 
 #: Name of the room in addresses and messages.
 NAME = "label"

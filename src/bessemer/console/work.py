@@ -18,7 +18,7 @@ from bessemer.console import language
 from bessemer.console.forms import sent
 from bessemer.console.shell import Shell
 from bessemer.core.labelling import Campaign, Disagreement, Item, Progress
-from bessemer.service.campaigns import Campaigns
+from bessemer.service.labels.campaigns import Campaigns
 
 #: Why an item may be skipped; each has a message.
 REASONS = ("unclear", "not in the labels", "wrong language", "other")

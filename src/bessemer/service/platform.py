@@ -11,12 +11,12 @@ from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
 from bessemer.service import project_file
 from bessemer.service.aliases import Aliases
-from bessemer.service.campaigns import Campaigns
 from bessemer.service.datasets import Datasets
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home, open_home
 from bessemer.service.jobs import Jobs
 from bessemer.service.keys import Keys
+from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.releases import Releases
 from bessemer.service.runs import Runs
 
@@ -126,7 +126,7 @@ class Platform:
             UserError: There is nothing to choose from, the budget is spent, or the open campaign
                 is for something else.
         """
-        from bessemer.service.labelling import label
+        from bessemer.service.labels.choosing import label
 
         loaded = project_file.load(Path(project))
         return label(self.home, loaded, items, strategy, watcher or Watcher())

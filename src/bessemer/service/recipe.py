@@ -18,8 +18,8 @@ from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
 from bessemer.release import gates
-from bessemer.service import labelled
 from bessemer.service.home import Home
+from bessemer.service.labels import labelled
 from bessemer.service.project_file import Loaded, at
 from bessemer.tasks.base import TASKS, Task
 from bessemer.train.methods.base import METHODS

@@ -16,10 +16,11 @@ from bessemer.core.progress import Watcher
 from bessemer.core.project import Split
 from bessemer.improve import selection, stopping
 from bessemer.improve.selection import COLD, STRATEGIES, WITHOUT_MODEL, Pool
-from bessemer.service import candidates, inspecting
-from bessemer.service.asked import Asked
-from bessemer.service.candidates import Answered
+from bessemer.service import inspecting
 from bessemer.service.home import Home
+from bessemer.service.labels import candidates
+from bessemer.service.labels.asked import Asked
+from bessemer.service.labels.candidates import Answered
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
 from bessemer.service.recipe import plan, planned

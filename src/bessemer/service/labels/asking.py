@@ -16,9 +16,9 @@ from sqlalchemy.engine import Connection
 
 from bessemer.core.errors import ConflictError
 from bessemer.core.labelling import Campaign, Item, Said, Vote
-from bessemer.service.campaign_rows import find, guideline, newest, votes
-from bessemer.service.campaign_rules import Rules, check_name, checked
 from bessemer.service.home import Home
+from bessemer.service.labels.rows import find, guideline, newest, votes
+from bessemer.service.labels.rules import Rules, check_name, checked
 from bessemer.store import tables
 
 #: How long an item is kept for who has it before them, unless they ask again.

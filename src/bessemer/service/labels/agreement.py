@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 from bessemer.core.labelling import Annotator, Campaign, Disagreement, Pair, Progress, Said
 from bessemer.measures import crowd
 from bessemer.measures.crowd import Votes
-from bessemer.service import campaign_rows as rows
-from bessemer.service.campaign_rules import Rules
+from bessemer.service.labels import rows
+from bessemer.service.labels.rules import Rules
 from bessemer.store import tables
 
 #: Annotators whose every pair is told, those who did most.

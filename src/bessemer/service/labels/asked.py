@@ -8,9 +8,9 @@ import numpy as np
 
 from bessemer.core.errors import ConflictError, ProjectError
 from bessemer.core.labelling import Campaign, Forecast, NewCampaign, NewItem, Round
-from bessemer.service import candidates
-from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import Home
+from bessemer.service.labels import candidates
+from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.project_file import Loaded, at
 from bessemer.tasks.base import Task
 

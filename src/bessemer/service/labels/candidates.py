@@ -17,10 +17,10 @@ from bessemer.core.labelling import NewItem
 from bessemer.prepare.checks import answers_of
 from bessemer.prepare.locate import locate
 from bessemer.prepare.sources.base import source_for
-from bessemer.service import campaign_files
-from bessemer.service.campaign_rules import MOST_KEY, MOST_TEXT
-from bessemer.service.campaigns import Campaigns
 from bessemer.service.home import Home
+from bessemer.service.labels import files
+from bessemer.service.labels.campaigns import Campaigns
+from bessemer.service.labels.rules import MOST_KEY, MOST_TEXT
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
 from bessemer.service.recipe import sources
@@ -171,8 +171,8 @@ def of_campaigns(home: Home, project: str, task: Task) -> tuple[Answered, set[st
     asked: set[str] = set()
     known = {*task.labels, task.nothing}
     for campaign in reversed(Campaigns(home).list(project)):
-        items = campaign_files.labelled(home, campaign)
-        for item in campaign_files.join(home, campaign, task, items):
+        items = files.labelled(home, campaign)
+        for item in files.join(home, campaign, task, items):
             asked.add(alike(item.text))
             if item.gold is not None or not item.votes:
                 continue

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.core import digest, folder
-from bessemer.service import campaign_files
-from bessemer.service import campaign_rows as rows
 from bessemer.service.home import Home
+from bessemer.service.labels import files, rows
 
 
 def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
@@ -17,7 +16,7 @@ def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
     with home.database.begin() as connection:
         campaigns = rows.campaigns(connection, project)
     for campaign in campaigns:
-        for item in campaign_files.labelled(home, campaign):
+        for item in files.labelled(home, campaign):
             if item.gold is not None:
                 continue
             votes = [vote for vote in item.votes if vote.label is not None]

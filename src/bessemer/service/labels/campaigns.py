@@ -23,15 +23,14 @@ from bessemer.core.labelling import (
     Said,
     Vote,
 )
-from bessemer.service import agreement, asking, campaign_files, labelled
-from bessemer.service import campaign_rows as rows
-from bessemer.service.campaign_rules import (
+from bessemer.service.home import Home
+from bessemer.service.labels import agreement, asking, files, labelled, rows
+from bessemer.service.labels.rules import (
     Rules,
     check_campaign,
     check_guideline,
     check_items,
 )
-from bessemer.service.home import Home
 from bessemer.store import tables
 
 
@@ -270,7 +269,7 @@ class Campaigns:
         """
         with self._within(campaign) as (_, found):
             pass
-        return campaign_files.export(self._home, found, Path(path), form, joined=joined)
+        return files.export(self._home, found, Path(path), form, joined=joined)
 
     def import_(
         self,
@@ -298,7 +297,7 @@ class Campaigns:
         """
         with self._within(campaign) as (_, found):
             pass
-        return campaign_files.bring(self._home, found, Path(path), form, annotator)
+        return files.bring(self._home, found, Path(path), form, annotator)
 
     def labelled(self, project: str) -> Iterator[dict[str, Any]]:
         """Yield what all campaigns of a project found, one row a label.

@@ -20,11 +20,11 @@ from bessemer.core.errors import DataError, RequestError, UserError
 from bessemer.core.labelling import Campaign, Imported, Item, Labelled, NewItem, Said, Vote
 from bessemer.measures import crowd
 from bessemer.prepare.forms.base import form_of, opened
-from bessemer.service import campaign_rows as rows
-from bessemer.service.agreement import Given
-from bessemer.service.asking import keep_all
-from bessemer.service.campaign_rules import Rules, check_items, checked
 from bessemer.service.home import Home
+from bessemer.service.labels import rows
+from bessemer.service.labels.agreement import Given
+from bessemer.service.labels.asking import keep_all
+from bessemer.service.labels.rules import Rules, check_items, checked
 from bessemer.store import tables
 from bessemer.tasks.base import Task
 
