@@ -52,8 +52,8 @@ SHARED = {
     ],
     "stage/prepare": [
         "prepare/runner.py", "prepare/select.py", "prepare/checks.py", "prepare/splits.py",
-        "prepare/pii.py", "prepare/annotators.py", "measures/crowd.py", "prepare/desk.py",
-        "prepare/corrections.py", "prepare/duplicates.py", "prepare/minhash.py",
+        "prepare/pii.py", "prepare/presidio.py", "prepare/annotators.py", "measures/crowd.py",
+        "prepare/desk.py", "prepare/corrections.py", "prepare/duplicates.py", "prepare/minhash.py",
         "prepare/near_duplicates.py", "prepare/leakage.py", "prepare/outliers.py",
         "prepare/words.py", "prepare/whole.py", "prepare/rows.py", "prepare/ledger.py",
         "service/pipeline.py::_prepare",

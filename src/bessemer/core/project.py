@@ -127,6 +127,11 @@ class Prepare(Block):
         " resident id, passport, number plate): name the rows, put the kind in its place as"
         " [EMAIL], leave the rows out, stop, or do not look.",
     )
+    pii_model: str | None = Field(
+        None,
+        description="A spaCy model by name or folder, as en_core_web_sm, with which Presidio looks"
+        " for names of people, places and organisations, too; needs the extra `presidio`.",
+    )
 
 
 class Search(Block):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -171,7 +171,7 @@ def _named(answer: str | Span, names: dict[str, str]) -> str | Span:
 
 def _personal(table: pa.Table, desk: Desk) -> pa.Table:
     """Report, mask or drop texts that hold personal data."""
-    found = {n: some for n, (text,) in enumerate(cells(table, "text")) if (some := pii.find(text))}
+    found = {n: some for n, some in enumerate(_finds(table, desk)) if some}
     if not found:
         return table
     odd = np.zeros(table.num_rows, dtype=bool)
@@ -195,6 +195,17 @@ def _personal(table: pa.Table, desk: Desk) -> pa.Table:
             )
         return desk.shop.where(table, ~odd)
     return _masked(table, found, desk) if rule == "mask" else table
+
+
+def _finds(table: pa.Table, desk: Desk) -> Iterator[list[pii.Found]]:
+    """Yield the personal data of each text, names included where the project asks for them."""
+    for _, batch in placed(table.select(["text"])):
+        texts = batch["text"].to_pylist()
+        if desk.names is None:
+            yield from map(pii.find, texts)
+            continue
+        for text, names in zip(texts, desk.names.find(texts), strict=True):
+            yield pii.joined(text, pii.find(text), names)
 
 
 def _masked(table: pa.Table, found: dict[int, list[pii.Found]], desk: Desk) -> pa.Table:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bessemer.core.dataset import ROW
 from bessemer.core.project import Prepare
 from bessemer.prepare.ledger import Ledger, Named
+from bessemer.prepare.presidio import Names
 from bessemer.prepare.rows import Mask, Workshop
 from bessemer.tasks.base import Task
 
@@ -54,6 +55,8 @@ class Desk:
     source: str
     where: str
     sets: LabelSets = field(default_factory=LabelSets)
+    #: Finds names in texts, where the project asks for it.
+    names: Names | None = None
 
     def named(self, table: pa.Table, mask: Mask) -> Named:
         """Return the numbers of some rows."""

@@ -22,7 +22,7 @@ _ANYTHING = re.compile(r"[0-9@:]")
 
 
 class Found(NamedTuple):
-    """Personal data in a text: `text[start:end]` is of a kind, one of `KINDS`."""
+    """Personal data in a text: `text[start:end]` is of a kind, one of `KINDS` or a model's."""
 
     start: int
     end: int
@@ -40,6 +40,23 @@ def find(text: str) -> list[Found]:
             if not any(taken[start:end]):
                 taken[start:end] = b"\1" * (end - start)
                 found.append(Found(start, end, kind))
+    return sorted(found)
+
+
+#: A stretch that is not taken, and what of it is more than punctuation.
+_FREE = re.compile(rb"\0+")
+_WORDS = re.compile(r"\w(?:.*\w)?", re.DOTALL)
+
+
+def joined(text: str, surer: Iterable[Found], others: Iterable[Found]) -> list[Found]:
+    """Return all finds in order; of the others, what the surer ones leave of them."""
+    found, taken = list(surer), bytearray(len(text))
+    for one in found:
+        taken[one.start : one.end] = b"\1" * (one.end - one.start)
+    for one in others:
+        for free in _FREE.finditer(taken, one.start, one.end):
+            if words := _WORDS.search(text, *free.span()):
+                found.append(Found(*words.span(), one.kind))
     return sorted(found)
 
 

@@ -17,6 +17,7 @@ from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections
 from bessemer.prepare.desk import Desk, LabelSets
 from bessemer.prepare.leakage import compare
 from bessemer.prepare.ledger import Ledger
+from bessemer.prepare.presidio import Model, Names
 from bessemer.prepare.rows import Workshop
 from bessemer.prepare.select import select
 from bessemer.prepare.sources.base import source_for
@@ -37,6 +38,8 @@ class Inputs:
     #: Digest of what is in them.
     digest: str
     seed: int
+    #: Which looks for names in the texts.
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,15 @@ def prepare(
 
     Raises:
         DataError: The rows are not what the task needs; see `prepare.checks`.
+        BessemerError: The model is not what it should be; see `prepare.presidio.Names`.
     """
     shop = Workshop(target)
     tables = {role: _read(path, role, data, shop) for role, path in inputs.files.items()}
     ledger = Ledger(inputs.digest, sum(table.num_rows for table in tables.values()))
     sets = LabelSets()
+    names = Names(inputs.model) if inputs.model and rules.pii != "ignore" else None
     desks = {
-        role: Desk(task, rules, ledger, shop, role, path.name, sets)
+        role: Desk(task, rules, ledger, shop, role, path.name, sets, names)
         for role, path in inputs.files.items()
     }
     tables = _mended(tables, desks)

@@ -174,7 +174,7 @@ class Pipeline:
         from bessemer.prepare.runner import Inputs, prepare
 
         plan, project = self.plan, self.plan.project
-        inputs = Inputs(plan.files, digest.of_json(plan.digests), project.seed)
+        inputs = Inputs(plan.files, digest.of_json(plan.digests), project.seed, plan.names)
         prepared = prepare(
             self.task, project.data, project.prepare, inputs, target, self.watcher.step
         )

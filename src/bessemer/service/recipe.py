@@ -14,6 +14,7 @@ from bessemer.engines.base import ENGINES
 from bessemer.prepare.corrections import LABELLED
 from bessemer.prepare.locate import fetch
 from bessemer.prepare.origins.base import LOCAL, ORIGINS, Fetched, Place, origin_of
+from bessemer.prepare.presidio import Model, model_of
 from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
@@ -45,6 +46,8 @@ class Plan:
     keys: dict[str, str]
     #: Of the data, where the project or its publisher states it.
     licence: str | None
+    #: Which looks for names in the texts.
+    names: Model | None
 
     def identity(self, found: dict[str, Any], seed: int) -> dict[str, str]:
         """Return what determines a training, by name, for its checkpoints to be held against.
@@ -84,6 +87,7 @@ def plan(
         where = at(loaded, ("gate", number))
         gates.parse(condition, task.metric_names, where)
     _check_split(project)
+    names = _names(loaded)
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
     _check_length(loaded, base)
     place = Place(loaded.folder, cache, watcher or Watcher())
@@ -93,9 +97,9 @@ def plan(
         files[LABELLED] = labels
     digests = {role: _digest(path) for role, path in files.items()}
     parts = _parts(project, files)
-    keys = _keys(project, base, digests, parts)
+    keys = _keys(project, base, digests, parts, names)
     licence = project.data.licence or found["source"].licence
-    return Plan(project, base, files, digests, parts, keys, licence)
+    return Plan(project, base, files, digests, parts, keys, licence, names)
 
 
 def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
@@ -182,6 +186,23 @@ def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
     return resolve(name, relative_to=loaded.folder, cache=cache, watcher=watcher)
 
 
+def _names(loaded: Loaded) -> Model | None:
+    """Return the model that the project names for personal data, which is not fetched."""
+    name = loaded.project.prepare.pii_model
+    if name is None:
+        return None
+    sent = loaded.uploads is not None
+    found = model_of(name, None if sent else loaded.folder)
+    if found is None:
+        raise ProjectError(
+            f"{at(loaded, ('prepare', 'pii_model'))}pii_model is {name!r}, which is no spaCy model"
+            + (" installed on this server." if sent else " installed here, nor a folder of one."),
+            remedy="Install it: pip install 'bessemer[presidio]', then"
+            " python -m spacy download <name>.",
+        )
+    return found
+
+
 def _lower_layers(loaded: Loaded, base: Base) -> Base:
     """Return the base with as many of its layers as the project asks for."""
     asked = loaded.project.train.base_layers
@@ -258,7 +279,11 @@ def _parts(project: Project, files: dict[str, Path]) -> dict[str, str]:
 
 
 def _keys(
-    project: Project, base: Base, digests: dict[str, str], parts: dict[str, str]
+    project: Project,
+    base: Base,
+    digests: dict[str, str],
+    parts: dict[str, str],
+    names: Model | None,
 ) -> dict[str, str]:
     keys: dict[str, str] = {}
 
@@ -267,7 +292,9 @@ def _keys(
 
     data = project.data.model_dump(mode="json")
     readers = {role: parts[role] for role in digests}
-    rules = project.prepare.model_dump(mode="json")
+    rules = project.prepare.model_dump(mode="json", exclude={"pii_model"})
+    if names is not None:
+        rules["pii_model"] = names.version
     add(
         "prepare",
         task=parts["task"],
