@@ -200,6 +200,7 @@ WRONG: dict[str, list[tuple[str | bytes, str]]] = {
         ('[{"text": "x"}]', "the task 1 is not understood .*data"),
         ('[{"data": {"text": "x"}, "annotations": [{}]}]', "task 1 .*result"),
         ("[" * 100_000, "no JSON"),
+        ('[{"data": {"text": "x"}}]\n[]', "stands behind the list"),
     ],
     "conll": [("Paris\n", "line 1: 'Paris.*' is no token"), ("Paris E-city\n", "BIO tag")],
 }

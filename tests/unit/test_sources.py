@@ -361,7 +361,9 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         task(3, "none", given(1)),
         task(4, "💩\r\nAda\r\nB", given(1, marked(3, 8, "Ada\nB", "person"))),
         task(5, "💩\r\nAda", given(1, marked(2, 5, "Ada", "person"))),
+        task(6, "💩 Ada", given(1, marked(3, 6, "", "person"))),
     ]
+    del tasks[5]["annotations"][0]["result"][0]["value"]["text"]
     path.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
     found = [json.loads(row["label"]) for row in rows(path)]
     assert found == [
@@ -370,6 +372,7 @@ def test_label_studio_spans(tmp_path: Path) -> None:
         [],
         [{"start": 3, "end": 9, "label": "person"}],
         [{"start": 3, "end": 6, "label": "person"}],
+        [{"start": 2, "end": 5, "label": "person"}],
     ]
     with pytest.raises(DataError, match="no field 'body'; it has text, channel"):
         batches(path, columns={"text": "body"})
@@ -392,7 +395,15 @@ def test_label_studio_in_one_long_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ['{"text": "a"}', '[{"text": "a", "label": "b"}]', "[1, 2]", "", '["text"', "[" * 99_999],
+    [
+        '{"text": "a"}',
+        '[{"text": "a", "label": "b"}]',
+        "[1, 2]",
+        "",
+        '["text"',
+        "[" * 99_999,
+        "[] []",
+    ],
 )
 def test_other_json_is_explained(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.json").write_text(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -12,15 +11,11 @@ from bessemer.core import digest
 from bessemer.core.errors import RequestError
 from bessemer.core.labelling import Labelled, Vote
 from bessemer.prepare.forms.base import Form, Reading
+from bessemer.prepare.sources.conll import BIO, DOCUMENT, sentences
 from bessemer.tasks.base import Answers, Span, Task
 from bessemer.tasks.token_classification import IDEOGRAPHS
 
 _TOKEN = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+|\S")
-_TAG = re.compile(r"O|([BI])-(.+)")
-#: Scripts that are written without spaces between words.
-_UNSPACED = re.compile(f"[{IDEOGRAPHS}]")
-#: Begins a document (CoNLL-2003); here of one item, with its key and annotator.
-DOCUMENT = "-DOCSTART-"
 
 
 class Conll(Form):
@@ -49,26 +44,17 @@ class Conll(Form):
 
     def read(self, file: Reading, task: Task) -> Iterator[Labelled]:
         """Read the sentences; see `Form.read`."""
-        names: dict[str, str] = {}
-        sentence: list[tuple[str, str, str]] = []
-        for number, line in file.numbered():
-            cells = line.split()
-            if not cells or cells[0] == DOCUMENT:
-                yield from _item(file, names, sentence)
-                sentence = []
-                if cells:
-                    given = (cell.partition("=") for cell in cells[1:])
-                    names = {name: unquote(value) for name, _, value in given}
-                continue
-            tag = _TAG.fullmatch(cells[-1])
-            if len(cells) == 1 or tag is None:
-                raise file.error(
-                    number,
-                    f"{line[:40]!r} is no token with its BIO tag",
-                    "Write `Paris B-city`, and an empty line after each sentence.",
-                )
-            sentence.append((cells[0], tag[1] or "O", tag[2] or ""))
-        yield from _item(file, names, sentence)
+        for document, text, spans in sentences(file.path, file.lines, BIO):
+            given = (cell.partition("=") for cell in document)
+            names = {name: unquote(value) for name, _, value in given}
+            vote = Vote(
+                annotator=names.get("annotator", ""),
+                label=spans,
+                final="final" in names,
+                at=file.at,
+            )
+            key = names.get("key") or digest.of_bytes(text.encode("utf-8", "replace"))[:16]
+            yield Labelled(key=key, text=text, votes=(vote,))
 
 
 def spans_of(answers: Answers) -> list[Span]:
@@ -99,30 +85,3 @@ def tagged(text: str, spans: list[Span]) -> Iterator[tuple[str, str]]:
             yield token[0], "O"
         else:
             yield token[0], f"{'B' if token.start() == span.start else 'I'}-{span.label}"
-
-
-def _item(
-    file: Reading, names: dict[str, str], sentence: list[tuple[str, str, str]]
-) -> Iterator[Labelled]:
-    if not sentence:
-        return
-    text = ""
-    spans: list[dict[str, object]] = []
-    open_label = ""
-    for token, part, label in sentence:
-        if text and not (_UNSPACED.match(text[-1]) and _UNSPACED.match(token[0])):
-            text += " "
-        start, text = len(text), text + token
-        if part == "I" and label == open_label:
-            spans[-1]["end"] = len(text)
-        elif part != "O":
-            spans.append({"start": start, "end": len(text), "label": label})
-        open_label = label
-    vote = Vote(
-        annotator=names.get("annotator", ""),
-        label=json.dumps(spans, ensure_ascii=False),
-        final="final" in names,
-        at=file.at,
-    )
-    key = names.get("key") or digest.of_bytes(text.encode("utf-8", "replace"))[:16]
-    yield Labelled(key=key, text=text, votes=(vote,))

@@ -13,7 +13,7 @@ from bessemer.tasks.base import Task
 
 #: What a spreadsheet takes for a formula, apostrophes before it or not (OWASP, CSV injection).
 FORMULA = r"'*[=+\-@\t\r\n＝＋－＠]"
-_ESCAPED = re.compile(r"''*[=+\-@\t\r\n＝＋－＠]")
+_ESCAPED = re.compile(f"'{FORMULA}")
 JOINED = ("key", "text", "label")
 LONG = (
     "key", "text", "image", "gold", "annotator", "label", "skipped", "final", "guideline",

@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from typing import IO, Any
 
 from bessemer.core import digest
-from bessemer.core.errors import TooLargeError
 from bessemer.core.labelling import Labelled, Suggestion, Vote
 from bessemer.prepare.forms.base import Form, Reading
+from bessemer.prepare.sources.label_studio import CHOICES, LABELS, choices, spans, values, who
 from bessemer.tasks.base import Answers, Span, Task
 
-#: It is one JSON value and read as a whole.
-MOST_CHARACTERS = 100_000_000
 #: Where an annotation says what Label Studio has no field for.
 OWN = "bessemer"
-CHOICES, LABELS = "choices", "labels"
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 
@@ -43,22 +41,7 @@ class LabelStudio(Form):
 
     def read(self, file: Reading, task: Task) -> Iterator[Labelled]:
         """Read the list; see `Form.read`."""
-        parts, size = [], 0
-        for line in file.lines:
-            parts.append(line)
-            size += len(line)
-            if size > MOST_CHARACTERS:
-                raise TooLargeError(
-                    f"{file.path} has more than {MOST_CHARACTERS:,} characters.",
-                    remedy="Export fewer tasks at a time.",
-                )
-        try:
-            tasks = json.loads("".join(parts))
-        except (ValueError, RecursionError) as error:
-            raise file.error(getattr(error, "lineno", 1), f"no JSON ({error})") from error
-        if not isinstance(tasks, list):
-            raise file.error(1, "this is no list of tasks", "Export it as JSON.")
-        for number, one in enumerate(tasks, start=1):
+        for number, one in enumerate(values(file.path, file.lines), start=1):
             try:
                 yield _item(number, one, task, file.at)
             except _WRONG as error:
@@ -152,13 +135,10 @@ def _vote(text: str, given: dict[str, Any], task: Task, at: datetime) -> Vote:
     own = given.get(OWN) or {}
     answers = _answers(text, given["result"])
     nothing = given.get("was_cancelled") or (not answers and task.answers_once)
-    who = given.get("completed_by", "")
-    if isinstance(who, dict):
-        who = who.get("email", who.get("id", ""))
     if task.answers_once and len(answers) > 1:
         raise ValueError(f"{len(answers)} choices where one is asked for")
     return Vote(
-        annotator=str(who),
+        annotator=who(given.get("completed_by")),
         label=None if nothing else task.write(answers),
         skipped=(own.get("skipped") or "skipped in Label Studio") if nothing else "",
         final=bool(given.get("ground_truth")),
@@ -170,25 +150,8 @@ def _vote(text: str, given: dict[str, Any], task: Task, at: datetime) -> Vote:
 
 
 def _answers(text: str, results: list[dict[str, Any]]) -> Answers:
-    found: set[str | Span] = set()
-    asked = {one["from_name"] for one in results if one.get("type") in (CHOICES, LABELS)}
+    kinds = {kind: [r for r in results if r.get("type") == kind] for kind in (CHOICES, LABELS)}
+    asked = {one["from_name"] for one in chain(*kinds.values())}
     if len(asked) > 1:
         raise ValueError(f"it answers several questions: {', '.join(sorted(asked))}")
-    for one in results:
-        value = one.get("value", {})
-        if one.get("type") == CHOICES:
-            found.update(value[CHOICES])
-        elif one.get("type") == LABELS:
-            start, end = _characters(text, value["start"], value["end"], value.get("text"))
-            found.update(Span(start, end, label) for label in value[LABELS])
-    return frozenset(found)
-
-
-def _characters(text: str, start: int, end: int, shown: str | None) -> tuple[int, int]:
-    """Return a place in characters; one that is in characters already shows in its text."""
-    if shown is not None and text[start:end] == shown:
-        return start, end
-    units = text.encode("utf-16-le")
-    before, part = units[: 2 * start], units[2 * start : 2 * end]
-    begin = len(before.decode("utf-16-le"))
-    return begin, begin + len(part.decode("utf-16-le"))
+    return frozenset([*choices(kinds[CHOICES]), *spans(kinds[LABELS], text)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -16,8 +16,11 @@ from bessemer.prepare.sources.base import MOST_CELL_BYTES, Source, batches
 from bessemer.prepare.text import lines
 from bessemer.tasks.token_classification import IDEOGRAPHS
 
-#: O, or a part of an entity: IOB1, IOB2, IOBES and BILOU alike.
-_TAG = re.compile(r"O|([BILUES])-(.+)")
+#: Begins a document (CoNLL-2003).
+DOCUMENT = "-DOCSTART-"
+#: What tags may be by the schemes' names: O, or a part of an entity. IOB1 is read as BIO.
+BIO, ANY = "BIO", "BIO, IOBES or BILOU"
+_TAGS = {BIO: re.compile(r"O|([BI])-(.+)"), ANY: re.compile(r"O|([BILUES])-(.+)")}
 #: Scripts that are written without spaces between words.
 _UNSPACED = re.compile(f"[{IDEOGRAPHS}]")
 
@@ -35,26 +38,39 @@ class Conll(Source):
 
     def read(self, path: Path, data: Data) -> Iterator[pa.RecordBatch]:
         """Read the file; see `Source.read`."""
-        yield from batches(path, [data.columns.text, data.columns.label], _rows(path, data))
+        found = sentences(path, lines(path, data.encoding), ANY)
+        rows = ((text, spans) for _, text, spans in found)
+        yield from batches(path, [data.columns.text, data.columns.label], rows)
 
 
-def _rows(path: Path, data: Data) -> Iterator[tuple[str, str]]:
-    """Yield each sentence's text and its spans as JSON."""
+def sentences(path: Path, read: Iterable[str], scheme: str) -> Iterator[tuple[list[str], str, str]]:
+    """Yield the sentences: what their document's line says, their text, their spans as JSON.
+
+    Args:
+        path: The file, for messages.
+        read: Its lines.
+        scheme: Of its tags, `BIO` or `ANY`.
+
+    Raises:
+        DataError: A line is no token with its tag, or a sentence is too long.
+    """
+    document: list[str] = []
     sentence: list[tuple[str, str, str]] = []
     characters = 0
-    for number, line in enumerate(chain(lines(path, data.encoding), [""]), start=1):
+    for number, line in enumerate(chain(read, [""]), start=1):
         # Not split(): a token may be a no-break space or its like.
         cells = [cell for cell in line.strip(" \t\r\n").replace("\t", " ").split(" ") if cell]
-        if not cells or cells[0] == "-DOCSTART-":
+        if not cells or cells[0] == DOCUMENT:
             if sentence:
                 text, spans = _joined(sentence)
-                yield text, json.dumps(spans, ensure_ascii=False)
+                yield document, text, json.dumps(spans, ensure_ascii=False)
             sentence, characters = [], 0
+            document = cells[1:] if cells else document
             continue
-        tag = _TAG.fullmatch(cells[-1])
+        tag = _TAGS[scheme].fullmatch(cells[-1])
         if len(cells) == 1 or tag is None:
             raise DataError(
-                f"{path}, line {number}: {line[:40]!r} is no token with its tag.",
+                f"{path}, line {number}: {line[:40]!r} is no token with its {scheme} tag.",
                 remedy="Write `token tag` on each line, as `Paris B-city`, and an empty line"
                 " after each sentence.",
             )

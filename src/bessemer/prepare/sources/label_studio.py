@@ -6,7 +6,7 @@ The format is Label Studio's "task format", https://labelstud.io/guide/task_form
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bessemer.core.project import Data
 from bessemer.prepare.sources.base import Source, batches
 from bessemer.prepare.sources.jsonl import cell
 from bessemer.prepare.text import MOST_LINE, lines, steady
+from bessemer.tasks.base import Span
 
 ID, WHO = "id", "annotator"
 #: What stands between the values of an array.
@@ -36,7 +37,7 @@ class LabelStudio(Source):
     text as spans. Where a task has several questions, `data.columns.label` names one.
     """
 
-    version = 1
+    version = 2
     suffixes = (".json",)
 
     def read(self, path: Path, data: Data) -> Iterator[pa.RecordBatch]:
@@ -86,7 +87,7 @@ def _form(path: Path, data: Data) -> _Form:
 
 
 def _rows(path: Path, data: Data, form: _Form, names: list[str]) -> Iterator[list[str | None]]:
-    spans = LABELS in form.questions.values()
+    marked = LABELS in form.questions.values()
     for number, task in enumerate(_tasks(path, data), start=1):
         found: dict[str, str | None] = {
             name: cell(path, number, name, value) for name, value in task["data"].items()
@@ -94,12 +95,12 @@ def _rows(path: Path, data: Data, form: _Form, names: list[str]) -> Iterator[lis
         found[ID] = str(task.get("id", number))
         for annotation in _annotations(task):
             results = [r for r in annotation["result"] if str(r.get("from_name")) in form.questions]
-            found[WHO] = _who(annotation.get("completed_by"))
+            found[WHO] = who(annotation.get("completed_by"))
             try:
                 label = (
-                    _spans(results, found.get(data.columns.text) or "")
-                    if spans
-                    else _choices(results, data.labels.separator)
+                    _json(spans(results, found.get(data.columns.text) or ""))
+                    if marked
+                    else _joined(choices(results), data.labels.separator)
                 )
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise DataError(
@@ -115,15 +116,19 @@ def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in given if not one.get("was_cancelled")]
 
 
-def _who(given: object) -> str:
+def who(given: object) -> str:
     """Return the annotator's e-mail address where it was exported, else their number."""
     if isinstance(given, dict):
         given = given.get("email") or given.get("id")
     return "" if given is None else str(given)
 
 
-def _choices(results: list[dict[str, Any]], separator: str | None) -> str | None:
-    chosen = [str(choice) for result in results for choice in result["value"][CHOICES]]
+def choices(results: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what was chosen in results of that type."""
+    return [str(choice) for result in results for choice in result["value"][CHOICES]]
+
+
+def _joined(chosen: list[str], separator: str | None) -> str | None:
     if len(chosen) > 1 and separator is None:
         raise ValueError(f"it has {len(chosen)} choices, and data.labels.separator is not set")
     if separator is not None and (odd := [c for c in chosen if separator in c]):
@@ -131,21 +136,30 @@ def _choices(results: list[dict[str, Any]], separator: str | None) -> str | None
     return (separator or "").join(chosen) or None
 
 
-def _spans(results: list[dict[str, Any]], text: str) -> str:
-    spans = []
+def spans(results: Iterable[dict[str, Any]], text: str) -> list[Span]:
+    """Return the parts of a text that results of that type label, in characters.
+
+    Raises:
+        ValueError: A place is not in the text, or has another text than was marked.
+    """
+    found = []
     for result in results:
         value = result["value"]
         start, end = _characters(text, int(value["start"]), int(value["end"]), value.get("text"))
-        spans += [{"start": start, "end": end, "label": str(label)} for label in value[LABELS]]
-    return json.dumps(spans, ensure_ascii=False)
+        found += [Span(start, end, str(label)) for label in value[LABELS]]
+    return found
+
+
+def _json(found: list[Span]) -> str:
+    return json.dumps([span._asdict() for span in found], ensure_ascii=False)
 
 
 def _characters(text: str, start: int, end: int, shown: str | None) -> tuple[int, int]:
     """Return a span in characters; browsers count an emoji as two, and may count no CR of a CRLF.
 
-    What was marked, where it was exported, tells how it was counted.
+    What was marked, where it was exported, tells how it was counted; else it is as browsers do.
     """
-    if shown is None or text[start:end] == shown:
+    if text[start:end] == shown:
         return start, end
     for large, every in ((2, True), (1, False), (2, False)):
         places = [
@@ -156,14 +170,15 @@ def _characters(text: str, start: int, end: int, shown: str | None) -> tuple[int
         ]
         if 0 <= start < end <= len(places):
             first, last = places[start], places[end - 1] + 1
-            if text[first:last].replace("\r\n", "\n") == shown.replace("\r\n", "\n"):
+            plain = text[first:last].replace("\r\n", "\n")
+            if shown is None or plain == shown.replace("\r\n", "\n"):
                 return first, last
     raise ValueError(f"the text from {start} to {end} is {text[start:end]!r}, not {shown!r}")
 
 
 def _tasks(path: Path, data: Data) -> Iterator[dict[str, Any]]:
     """Yield the tasks one after the other; the largest of them must fit into memory."""
-    for number, task in enumerate(_values(path, data.encoding), start=1):
+    for number, task in enumerate(values(path, lines(path, data.encoding, cut=True)), 1):
         if not (
             isinstance(task, dict)
             and isinstance(task.get("data"), dict)
@@ -182,13 +197,21 @@ def _tasks(path: Path, data: Data) -> Iterator[dict[str, Any]]:
         yield task
 
 
-def _values(path: Path, encoding: str) -> Iterator[Any]:
-    """Yield the values of a JSON array."""
+def values(path: Path, blocks: Iterator[str]) -> Iterator[Any]:
+    """Yield the values of a JSON array, one after the other in memory.
+
+    Args:
+        path: The file, for messages.
+        blocks: Its text in pieces.
+
+    Raises:
+        DataError: It is no array, or ends within one.
+    """
     decoder, number = json.JSONDecoder(), 1
-    text = _Window(lines(path, encoding, cut=True))
+    text = _Window(blocks)
     if text.next() != "[":
         raise DataError(
-            f"{path} begins with {text.next()!r}: it is no JSON array of tasks.",
+            f"{path} begins with {text.next()!r}: it is no list of tasks in JSON.",
             remedy="Of .json files Label Studio's export is read; give JSON lines the ending"
             " .jsonl.",
         )
@@ -202,10 +225,15 @@ def _values(path: Path, encoding: str) -> Iterator[Any]:
                 continue
             raise DataError(
                 f"{path}: value {number} is no whole JSON ({error}).",
-                remedy="Export it again; is the file cut off?",
+                remedy="Export it again; is the file cut off, or no JSON?",
             ) from error
         yield value
         number += 1
+    text.place += 1
+    if behind := text.next():
+        raise DataError(
+            f"{path}: {behind!r} stands behind the list of tasks.", remedy="Export it again."
+        )
 
 
 class _Window:
