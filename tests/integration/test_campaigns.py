@@ -20,7 +20,9 @@ from tests.conftest import small_rows
 
 from bessemer.core.errors import ConflictError, DataError, RequestError, UnknownNameError
 from bessemer.core.labelling import Imported, NewCampaign, NewItem, Suggestion
+from bessemer.core.project import Project
 from bessemer.service.home import open_home
+from bessemer.service.labels import labelled
 from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.platform import Platform
 from bessemer.store import tables
@@ -446,3 +448,39 @@ def test_what_people_say_is_learnt_from(tmp_path: Path, project: Path) -> None:
     ]
     assert second.source_digests.keys() == {"source", "labels"}
     assert platform.prepare(project).reused == ("prepare",)
+
+
+def test_nobody_is_stuck_at_an_item_that_needs_no_answer(campaigns: Campaigns) -> None:
+    name = begin(campaigns, texts(3))
+    assert campaigns.next(name, "ann").number == 1
+    campaigns.settle(name, 1, "owner", "refund")
+    assert campaigns.next(name, "ann").number == 2
+    campaigns.say(name, 2, "ann", skipped="unclear")
+    assert campaigns.next(name, "bob").number == 2
+    with pytest.raises(ConflictError, match="others have it"):
+        campaigns.undo(name, "ann")
+    assert campaigns.say(name, 2, "bob", label="refund").label == "refund"
+
+
+def test_a_budget_holds_for_who_did_not_ask(campaigns: Campaigns) -> None:
+    name = begin(campaigns, texts(4), budget_labels=2)
+    for number in (1, 2):
+        campaigns.say(name, number, "ann", label="refund")
+    with pytest.raises(ConflictError, match="budget"):
+        campaigns.say(name, 3, "ann", label="refund")
+
+
+def test_what_is_settled_stands_in_all_campaigns_of_a_kind(
+    campaigns: Campaigns, tmp_path: Path
+) -> None:
+    first, second = begin(campaigns, texts(1)), begin(campaigns, texts(1), overlap=2)
+    other = begin(campaigns, texts(1), separator="|")
+    campaigns.settle(first, 1, "owner", "refund")
+    for who in ("ann", "bob"):
+        campaigns.say(second, 1, who, label="delivery")
+    campaigns.say(other, 1, "ann", label="refund|delivery")
+    project = Project.model_validate({"name": "shop", "data": {"source": "t.csv"}})
+    name = campaigns.list()[0].project
+    found = labelled.snapshot(campaigns._home, name, tmp_path / "labels", project)
+    lines = [json.loads(line) for line in found.read_text().splitlines()]
+    assert [(line["label"], line["final"]) for line in lines] == [("refund", True)]

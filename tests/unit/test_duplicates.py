@@ -173,3 +173,33 @@ def test_rows_unlike_the_others(tmp_path: Path, banking: list[str]) -> None:
     assert 3 in told["length unlike the others"].rows
     assert told["rare label"].rows == (4, 5, 6, 7)
     assert "1 of 3 labels" in told["rare label"].detail
+
+
+def test_no_leak_is_left_and_no_row_goes_twice(tmp_path: Path) -> None:
+    """Sixteen training texts like one of the test split, and two like each other."""
+    words_ = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
+    near = [(" ".join([*words_[:n], words_[n] + "x", *words_[n + 1 :]]), "a", "train")
+            for n in range(8)]  # fmt: skip
+    near += [(" ".join([*words_[:n], *words_[n + 1 :]]), "a", "train") for n in range(8)]
+    rows = [*near, *((*row, "train") for row in LEAKY)]
+    rows += [(f"{text} today", label, "validation") for text, label in LEAKY[:2]]
+    rows += [(" ".join(words_), "a", "test"), ("own text of the test", "b", "test")]
+    path = written(tmp_path, rows, "text,label,split")
+    rules = {"leakage": "drop", "near_duplicates": "drop"}
+    found = prepared(path, {"split": {"column": "split"}}, rules)
+    left = found.tables["train"]["text"].to_pylist()
+    assert not [text for text in left if "charlie" in text or "bravo" in text]
+    total = sum(table.num_rows for table in found.tables.values())
+    assert found.history[-1].rows == total
+    dropped = [row["row"] for row in found.rows.to_pylist() if row["action"] == "dropped"]
+    assert len(dropped) == len(set(dropped)) == len(rows) - total
+
+
+@pytest.mark.parametrize("name", ["label set", "split group", "split name", "_annotator"])
+def test_a_column_may_be_called_like_one_of_ours(tmp_path: Path, name: str) -> None:
+    rows = [(*row, f"value {n % 2}") for n, row in enumerate(GOOD)]
+    found = prepared(written(tmp_path, rows, f"text,label,{name}"))
+    assert {k: t.num_rows for k, t in found.tables.items()} == {
+        "train": 28, "validation": 4, "test": 8,
+    }  # fmt: skip
+    assert f"{name}_" in found.tables["train"].column_names

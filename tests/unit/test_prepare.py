@@ -283,5 +283,27 @@ def test_what_people_said_replaces_labels_and_adds_rows(tmp_path: Path) -> None:
     found = prepared(bare, rules={"empty": "drop"}, labels=tmp_path / "said.jsonl")
     assert sum(table.num_rows for table in found.tables.values()) == 40
     assert [(v.rule, v.changed) for v in found.history[1:]] == [
-        ("labelled by people", 40), ("empty label", 1),
+        ("labelled by people", 40), ("empty label", 1), ("said of a source's text", 40),
     ]  # fmt: skip
+    assert found.history[-1].rows == 40
+
+
+def test_labels_that_only_people_gave(tmp_path: Path) -> None:
+    """One of a retired label must not stop a project; two of a new one are a new label."""
+    said = [("pool text one", "old"), ("pool text two", "new"), ("pool text three", "new"),
+            ("pool text four", " B")]  # fmt: skip
+    lines = [
+        json.dumps({"text": text, "label": label, "annotator": "ann", "campaign": "c@1"})
+        for text, label in said
+    ]
+    (tmp_path / "said.jsonl").write_text("\n".join(lines))
+    found = prepared(written(tmp_path, GOOD), labels=tmp_path / "said.jsonl")
+    assert found.labels == ("a", "b", "new")
+    told = {finding.rule: finding for finding in found.findings}
+    assert (told["label of one answer"].action, told["label of one answer"].detail) == (
+        "dropped", "old",
+    )  # fmt: skip
+    assert told["label that only people gave"].count == 2
+    rows = {row["text"]: row["label"] for t in found.tables.values() for row in t.to_pylist()}
+    assert rows["pool text four"] == "b"
+    assert found.history[-1].rows == len(rows) == 43

@@ -48,7 +48,8 @@ def _message(error: BaseException, code: int) -> str:
     if isinstance(error, USAGE):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "bessemer"
-        message = str(getattr(error, "message", error)).rstrip(".")
+        # Of a missing argument only this one says which.
+        message = str(getattr(error, "format_message", lambda: error)()).rstrip(".")
         return f"{message}. See `{command} --help`."
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return "interrupted. Run the same command again to go on; finished stages are kept."

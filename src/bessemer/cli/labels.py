@@ -76,8 +76,13 @@ def label(
     def drawn() -> None:
         tests = f", {found.gold} of them tests" if found.gold else ""
         typer.echo(f"{found.campaign}: {found.items} items by {found.strategy}{tests}")
-        typer.echo(f"{found.labels} labels so far, {found.pool} texts left in the pool")
-        typer.echo(_told(found.forecast))
+        if found.strategy != "suspects":
+            typer.echo(f"{found.labels} labels so far, {found.pool} texts left in the pool")
+            typer.echo(_told(found.forecast))
+        typer.echo(
+            "label them at /console: bessemer serve, and for each annotator"
+            " bessemer keys create NAME --role annotator"
+        )
 
     show(found, as_json, drawn)
 

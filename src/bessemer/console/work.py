@@ -17,6 +17,7 @@ from starlette.routing import Route
 from bessemer.console import language
 from bessemer.console.forms import sent
 from bessemer.console.shell import Shell
+from bessemer.core.errors import RequestError
 from bessemer.core.labelling import Campaign, Disagreement, Item, Progress
 from bessemer.service.labels.campaigns import Campaigns
 
@@ -43,7 +44,7 @@ class Wish(BaseModel):
 class Answer(Wish):
     """What a page says of an item."""
 
-    item: int
+    item: int = Field(ge=1, le=2**31 - 1)
     label: str | None = None
     skipped: str = ""
     seconds: float = Field(0.0, ge=0, le=86_400)
@@ -75,9 +76,10 @@ class Desk(ABC):
         """Show the page; its script asks for items."""
         progress = self._shell.platform.campaigns.show(request.path_params["campaign"])
         campaign, guideline = progress.campaign, progress.guideline
-        done, items = self.count(progress)
+        done, items = self.count(progress, self._shell.name(request))
         setup = {
-            "here": request.url.path,
+            # Not by the project's name, which may stand for a newer campaign tomorrow.
+            "here": f"/console/label/{quote(campaign.id)}/{request.url.path.rpartition('/')[2]}",
             "labels": campaign.labels,
             "separator": campaign.separator,
             "spans": campaign.task == "token-classification",
@@ -107,7 +109,7 @@ class Desk(ABC):
         return JSONResponse(found.model_dump(include={"version", "text"}) if found else {})
 
     @abstractmethod
-    def count(self, progress: Progress) -> tuple[int, int]:
+    def count(self, progress: Progress, by: str) -> tuple[int, int]:
         """Return how many items are done here, and of how many."""
 
     @abstractmethod
@@ -148,9 +150,12 @@ class Labelling(Desk):
         undo = Route(f"{address}/undo", self._posted(Wish, self.undo), methods=["POST"])
         return [*super().routes(address), undo]
 
-    def count(self, progress: Progress) -> tuple[int, int]:
-        """Return how many items have all their labels, and how many there are."""
-        return progress.done, progress.items
+    def count(self, progress: Progress, by: str) -> tuple[int, int]:
+        """Return how many items the annotator has answered of all, tests included: a count of
+        labels would tell which items are tests.
+        """
+        mine = sum(o.labelled + o.skipped + o.gold for o in progress.annotators if o.name == by)
+        return mine, progress.items + progress.gold
 
     def next(self, campaigns: Campaigns, campaign: str, by: str, wish: Wish) -> Hand:
         """Return what the annotator holds."""
@@ -172,7 +177,7 @@ class Adjudication(Desk):
 
     mode = "settle"
 
-    def count(self, progress: Progress) -> tuple[int, int]:
+    def count(self, progress: Progress, by: str) -> tuple[int, int]:
         """Return that nothing is done yet of all that is disputed."""
         return 0, progress.disputed
 
@@ -183,7 +188,9 @@ class Adjudication(Desk):
 
     def say(self, campaigns: Campaigns, campaign: str, by: str, answer: Answer) -> Hand:
         """Settle an item, or settle it otherwise."""
-        said = campaigns.settle(campaign, answer.item, by, answer.label or "")
+        if answer.label is None:
+            raise RequestError("An item is settled by a label.")
+        said = campaigns.settle(campaign, answer.item, by, answer.label)
         return {**self.next(campaigns, campaign, by, answer), "guideline": said.guideline}
 
 

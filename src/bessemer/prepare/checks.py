@@ -49,6 +49,8 @@ def _listed(found: Finding) -> str:
 
 def _empty(table: pa.Table, desk: Desk) -> pa.Table:
     for column in ("text",) if desk.task.label_may_be_empty else ("text", "label"):
+        if not table.num_rows:
+            break
         blank = np.concatenate([_blank(batch[column]) for _, batch in placed(table)])
         if not blank.any():
             continue
@@ -60,10 +62,11 @@ def _empty(table: pa.Table, desk: Desk) -> pa.Table:
                 remedy="Fill them in, or set prepare.empty to drop.",
             )
         table = desk.shop.where(table, ~blank)
-    if not table.num_rows:
-        raise DataError(
-            f"{desk.where}: no row has both a text and a label.", remedy="Label some rows first."
-        )
+        if not table.num_rows and not desk.may_be_empty:
+            raise DataError(
+                f"{desk.where}: no row has both a text and a label.",
+                remedy="Label some rows first.",
+            )
     return table
 
 
@@ -95,7 +98,8 @@ def _read(table: pa.Table, desk: Desk) -> tuple[pa.Table, dict[int, str]]:
         numbers.append(sets)
     column = pa.chunked_array(written, pa.string())
     table = table.set_column(table.column_names.index("label"), "label", column)
-    return table.append_column(LABELS, pa.array(np.concatenate(numbers))), wrong
+    of_rows = np.concatenate([np.zeros(0, dtype=np.int32), *numbers])
+    return table.append_column(LABELS, pa.array(of_rows)), wrong
 
 
 def _without_misread(table: pa.Table, wrong: dict[int, str], desk: Desk) -> pa.Table:
@@ -112,7 +116,7 @@ def _without_misread(table: pa.Table, wrong: dict[int, str], desk: Desk) -> pa.T
             + (f" ({found.count} rows in all: {_listed(found)})." if found.count > 1 else "."),
             remedy="Mend these labels, or set prepare.misread to drop.",
         )
-    if mask.all():
+    if mask.all() and not desk.may_be_empty:
         raise DataError(
             f"{desk.where}: no row's label can be read.", remedy=f"The first: {reason}."
         )
@@ -141,10 +145,10 @@ def _alike(table: pa.Table, desk: Desk) -> pa.Table:
         detail = "; ".join(f"{old!r} → {new!r}" for old, new in sorted(joined.items()))
         desk.ledger.found("labels alike", "joined", desk.named(table, odd), detail=detail, lost=0)
     names = {label: joined.get(label, label).strip() for label in counts}
-    return _renamed(table, {old: new for old, new in names.items() if old != new}, desk)
+    return renamed(table, {old: new for old, new in names.items() if old != new}, desk)
 
 
-def _renamed(table: pa.Table, names: dict[str, str], desk: Desk) -> pa.Table:
+def renamed(table: pa.Table, names: dict[str, str], desk: Desk) -> pa.Table:
     """Return the table with labels written by other names."""
     if not names:
         return table
@@ -188,7 +192,7 @@ def _personal(table: pa.Table, desk: Desk) -> pa.Table:
             remedy="Take it out, or set prepare.pii to mask, drop or report.",
         )
     if rule == "drop":
-        if odd.all():
+        if odd.all() and not desk.may_be_empty:
             raise DataError(
                 f"{where}: every text holds personal data ({detail}).",
                 remedy="Set prepare.pii to mask or report.",
@@ -216,12 +220,26 @@ def _masked(table: pa.Table, found: dict[int, list[pii.Found]], desk: Desk) -> p
             told.append(cell)
             continue
         answers = desk.task.parse(text, cell)
-        told.append(desk.task.write(frozenset(_moved(answer, found[n]) for answer in answers)))
+        moved = _apart(_moved(answer, found[n]) for answer in answers)
+        told.append(desk.task.write(frozenset(moved)))
     labels = pa.array(told, pa.string())
     table = table.set_column(table.column_names.index("label"), "label", labels)
     return desk.shop.changed(
         table, "text", lambda n, text: pii.mask(text, found[n]) if n in found else text
     )
+
+
+def _apart(answers: Iterable[str | Span]) -> Iterator[str | Span]:
+    """Yield answers without spans that overlap one before: they were parts of one thing that is
+    masked as a whole.
+    """
+    end = 0
+    for answer in sorted(answers, key=lambda one: (one,) if isinstance(one, str) else one[:2]):
+        if isinstance(answer, str):
+            yield answer
+        elif answer.start >= end:
+            end = answer.end
+            yield answer
 
 
 def _moved(answer: str | Span, found: Iterable[pii.Found]) -> str | Span:

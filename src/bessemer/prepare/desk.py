@@ -58,6 +58,11 @@ class Desk:
     #: Finds names in texts, where the project asks for it.
     names: Names | None = None
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Return whether no rows may be left: of what people said, unlike of a source."""
+        return self.source == "labels"
+
     def named(self, table: pa.Table, mask: Mask) -> Named:
         """Return the numbers of some rows."""
         return Named.of(self.source, table[ROW].to_numpy()[mask])

@@ -21,7 +21,7 @@ def digests(table: pa.Table, *columns: str) -> Digests:
     found = np.empty(table.num_rows, dtype=np.uint64)
     for n, row in enumerate(cells(table, *columns)):
         # No cell holds NUL.
-        text = "\0".join(row).encode()
+        text = "\0".join(cell or "" for cell in row).encode()
         found[n] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
     return found
 

@@ -17,9 +17,8 @@ from bessemer.prepare.minhash import Places
 from bessemer.prepare.rows import Mask, Workshop
 from bessemer.prepare.whole import Whole
 
-#: How often near duplicates across splits are looked for again after some were left out: each
-#: row is told of one other only.
-ROUNDS = 5
+#: How often near duplicates across splits are looked for again after some were left out.
+ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,18 @@ def compare(
     whole = whole.where(kept, shop)
     if rules.near_duplicates == "ignore":
         return whole
+    drop_leaks = rules.leakage == "drop"
     for turn in range(ROUNDS):
-        near = near_duplicates.find(whole.texts, whole.splits, whole.label_sets, progress)
+        near = near_duplicates.find(
+            whole.texts, whole.splits, whole.label_sets, progress, by_earlier=drop_leaks
+        )
         texts = digests(pa.table({"text": whole.texts}), "text")
         # What is alike to the letter was told of before.
         new = texts[near.rows] != texts[near.others]
         across = new & near.across
         kept = _told(whole, Leaks(near.rows[across], near.others[across]), "nearly ", rules, ledger)
-        within = new & ~near.across
+        # What goes for another reason is no copy that stays.
+        within = new & ~near.across & kept[near.rows] & kept[near.others]
         if not turn and within.any():
             drop = rules.near_duplicates == "drop"
             rows, others = (whole.named.at(places[within]) for places in (near.rows, near.others))
@@ -56,7 +59,7 @@ def compare(
             if drop:
                 kept[near.rows[within]] = False
         whole = whole.where(kept, shop)
-        if rules.leakage != "drop" or not across.any():
+        if not drop_leaks or not across.any():
             break
     return whole
 

@@ -69,7 +69,7 @@ class Ledger:
         others: Named | None = None,
         lost: int | None = None,
     ) -> Finding:
-        """Write down a finding; no rows, no finding.
+        """Write down a finding; no rows, no finding, but a version where rows were lost.
 
         Args:
             rule: What kind of flaw.
@@ -88,9 +88,10 @@ class Ledger:
             detail=detail,
             sources=tuple(named.sources.unique().to_pylist()),
         )
-        if not len(rows):
+        if len(rows):
+            self.findings.append(finding)
+        elif not lost:
             return finding
-        self.findings.append(finding)
         if action != "kept":
             parent = self.history[-1]
             dropped = len(rows) if action == "dropped" else 0

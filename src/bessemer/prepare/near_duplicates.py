@@ -62,6 +62,8 @@ def find(
     splits: NDArray[np.int8],
     labels: NDArray[np.int32],
     progress: Progress,
+    *,
+    by_earlier: bool = False,
 ) -> Near:
     """Return rows whose text is nearly that of another row, at most one partner of each kind.
 
@@ -75,6 +77,8 @@ def find(
         splits: The number of each row's split, in the order in which they are learnt from.
         labels: The number of each row's set of labels.
         progress: Is told of texts hashed, trees and pairs.
+        by_earlier: Across splits, return for each row of an earlier one its best partner in a
+            later one, and not the other way round.
     """
     trees = minhash.HASHES // minhash.DEPTH
     signed = minhash.signatures(
@@ -89,7 +93,7 @@ def find(
     turned = splits[firsts] > splits[seconds]
     rows, others = np.where(turned, firsts, seconds), np.where(turned, seconds, firsts)
     comparison = Comparison(texts, labels)
-    groups = rows * 2 + across
+    groups = np.where(across & by_earlier, others, rows) * 2 + across
     order = np.lexsort((-probable.likeness, groups))
     ranks = minhash.ranks(groups[order])
     settled = np.zeros(2 * len(texts), dtype=bool)

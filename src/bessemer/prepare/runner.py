@@ -13,7 +13,7 @@ from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, duplicates, outliers, splits
 from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections
+from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections, labels_of
 from bessemer.prepare.desk import Desk, LabelSets
 from bessemer.prepare.leakage import compare
 from bessemer.prepare.ledger import Ledger
@@ -72,7 +72,12 @@ def prepare(
         BessemerError: The model is not what it should be; see `prepare.presidio.Names`.
     """
     shop = Workshop(target)
-    tables = {role: _read(path, role, data, shop) for role, path in inputs.files.items()}
+    tables: dict[str, pa.Table] = {}
+    for role, path in inputs.files.items():
+        # So that no two rows of the train split have one number.
+        before = tables["source"].num_rows if role == LABELLED else 0
+        said = LABELLED in inputs.files
+        tables[role] = _read(path, role, data, shop, before=before, unlabelled=said)
     ledger = Ledger(inputs.digest, sum(table.num_rows for table in tables.values()))
     sets = LabelSets()
     names = Names(inputs.model) if inputs.model and rules.pii != "ignore" else None
@@ -101,7 +106,11 @@ def _mended(tables: dict[str, pa.Table], desks: dict[str, Desk]) -> dict[str, pa
         if not desks[LABELLED].task.answers_once:
             # Sets and spans cannot be voted on: what was said last counts.
             read = read.drop_columns([ANNOTATOR])
-        said = Corrections(read, checks.mend(read, desks[LABELLED]))
+        known = frozenset[str]().union(
+            *(labels_of(table, desks[LABELLED]) for table in tables.values())
+        )
+        desk = desks[LABELLED]
+        said = Corrections(read, checks.mend(read, desk), known, desk)
     for role, read in tables.items():
         desk = desks[role]
         table = checks.mend(read if said is None else said.put(read, desk), desk)
@@ -113,7 +122,9 @@ def _mended(tables: dict[str, pa.Table], desks: dict[str, Desk]) -> dict[str, pa
     return tables
 
 
-def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
+def _read(
+    path: Path, role: str, data: Data, shop: Workshop, *, before: int, unlabelled: bool
+) -> pa.Table:
     roles = {
         splits.GROUP: data.split.group,
         splits.SPLIT: data.split.column,
@@ -125,7 +136,8 @@ def _read(path: Path, role: str, data: Data, shop: Workshop) -> pa.Table:
     batches = source_for(path)[1]().read(path, data)
     if role == LABELLED:
         batches = (batch.select(KEPT) for batch in batches)
-    return shop.keep(select(batches, data.columns, extra, path.name))
+    chosen = select(batches, data.columns, extra, path.name, before=before, unlabelled=unlabelled)
+    return shop.keep(chosen)
 
 
 def _split(

@@ -12,9 +12,18 @@ from bessemer.core.dataset import ROW
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.project import Columns
 
+#: Names of columns that mean something in here.
+HELPERS = frozenset({"split group", "split name", "label set", "_annotator"})
+
 
 def select(
-    batches: Iterable[pa.RecordBatch], columns: Columns, extra: dict[str, str], where: str
+    batches: Iterable[pa.RecordBatch],
+    columns: Columns,
+    extra: dict[str, str],
+    where: str,
+    *,
+    before: int = 0,
+    unlabelled: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the columns `row`, `id`, `text`, `label`, those of `extra`, and all others.
 
@@ -23,6 +32,8 @@ def select(
         columns: Which column plays which role.
         extra: Columns to be kept under another name as well, as {new name: name}.
         where: The source's name, for messages.
+        before: Rows of another source that come before: numbers go on from there.
+        unlabelled: Whether the column of labels may be missing; its cells are empty then.
 
     Yields:
         Batches in which `row` is the number of the row in the source, from 1. Without a column
@@ -33,9 +44,13 @@ def select(
         DataError: A column is missing (the message names the nearest), there are no rows, or a
             cell holds NUL.
     """
-    count = 0
+    count = before
     first: dict[bytes, str] = {}
-    for batch in batches:
+    for given in batches:
+        batch = given
+        if unlabelled and columns.label not in given.schema.names:
+            nothing = pa.nulls(given.num_rows, pa.string())
+            batch = given.append_column(columns.label, nothing)
         _check_columns(batch.schema.names, columns, extra, where)
         if not batch.num_rows:
             continue
@@ -57,7 +72,7 @@ def select(
             ids = pc.cast(numbers, pa.string())
         yield _chosen(batch, columns, extra, numbers, ids)
         count += batch.num_rows
-    if not count:
+    if count == before:
         raise DataError(f"{where} has no rows.", remedy="Give a table with labelled rows.")
 
 
@@ -67,9 +82,14 @@ def _chosen(
     found = {ROW: numbers, "id": ids, "text": batch[columns.text], "label": batch[columns.label]}
     found |= {new: batch[name] for new, name in extra.items()}
     used = {columns.text, columns.label, columns.id, columns.annotator}
+    names = set(batch.schema.names)
     for name in batch.schema.names:
-        if name not in used:
-            found[name if name not in found else f"{name}_"] = batch[name]
+        if name in used:
+            continue
+        free = name
+        while free in found or free in HELPERS or (free != name and free in names):
+            free += "_"
+        found[free] = batch[name]
     return pa.record_batch(found)
 
 

@@ -49,7 +49,7 @@ class Keys:
         Raises:
             RequestError: The name or role is not allowed.
         """
-        if not 1 <= len(name) <= 100 or not name.isprintable():
+        if not 1 <= len(name) <= 100 or not name.isprintable() or not name.strip():
             raise RequestError(f"The key's name {name!r} is not 1 to 100 printable characters.")
         if role not in get_args(Role):
             roles = ", ".join(get_args(Role))

@@ -105,7 +105,7 @@ def plan(
 def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
     """Return what a project is made from, the labels that people gave in campaigns included."""
     downloads = home.root / "downloads"
-    labels = labelled.snapshot(home, loaded.project.name, downloads / "labels")
+    labels = labelled.snapshot(home, loaded.project.name, downloads / "labels", loaded.project)
     return plan(loaded, downloads, watcher, labels)
 
 

@@ -17,6 +17,7 @@ from bessemer.core.dataset import ROW, Finding
 from bessemer.core.datasets import NamedDataset
 from bessemer.core.errors import UnknownNameError
 from bessemer.prepare import differences
+from bessemer.prepare.corrections import LABELLED
 from bessemer.tasks.base import TASKS, Task
 
 #: Rows that are read at once.
@@ -145,7 +146,8 @@ class Reader:
         from bessemer.prepare.checks import answers_of
         from bessemer.tasks.base import label_of
 
-        near = pc.fill_null(pc.match_substring(batch["label"], label), False)
+        near = pc.fill_null(pc.match_substring(batch["label"], _within(label)), False)
+        near = pc.or_(near, pc.fill_null(pc.equal(batch["label"], label), False))
         some = pa.table(batch.filter(near))
         said = [any(label_of(a) == label for a in row) for row in answers_of(some, self.task)]
         return pc.replace_with_mask(near, near, pa.array(said, pa.bool_()))
@@ -174,8 +176,12 @@ class Reader:
         table = table.slice(begin, count)
         blank = {"split": None, "source": "source", "other": None, "detail": ""}
         rows = [{**blank, **row} for row in table.to_pylist()]
-        texts = self._texts([(row["source"], row["row"]) for row in rows])
-        return Page([{**row, **texts.get((row["source"], row["row"]), {})} for row in rows], total)
+        # What people said is numbered on from the source's rows.
+        role = {LABELLED: "source"}
+        places = [(role.get(row["source"], row["source"]), row["row"]) for row in rows]
+        texts = self._texts(places)
+        pairs = zip(rows, places, strict=True)
+        return Page([{**row, **texts.get(place, {})} for row, place in pairs], total)
 
     def suspects(self, begin: int, count: int) -> Page | None:
         """Return some of the rows whose label is probably wrong, the surest first.
@@ -203,6 +209,11 @@ class Reader:
                 for row in batch.filter(pc.is_in(batch[ROW], numbers)).to_pylist():
                     found[source, row[ROW]] = {"split": split, **row}
         return found
+
+
+def _within(label: str) -> str:
+    """Return a label as it stands in JSON."""
+    return json.dumps(label, ensure_ascii=False)[1:-1]
 
 
 def _kind(finding: Finding) -> tuple[str, str]:

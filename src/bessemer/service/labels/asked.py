@@ -44,7 +44,7 @@ class Asked:
         )
         self._guideline = _guideline(loaded)
         #: What was found, and all texts that were asked, as `candidates.alike` makes them.
-        self.found, self.texts = candidates.of_campaigns(home, loaded.project.name, task)
+        self.found, self.texts = candidates.of_campaigns(home, loaded.project, task)
         listed = self._campaigns.list(loaded.project.name)
         self._open = next((one for one in listed if one.state == "open"), None)
         if self._open is not None:

@@ -43,7 +43,7 @@ def ask(
     mine = connection.execute(
         sa.select(leases).where(leases.c.campaign == campaign.id, leases.c.annotator == annotator)
     ).first()
-    held = _held(mine)
+    held = [n for n in _held(mine) if _asks(connection, campaign.id, annotator, n)]
     reached = mine.reached if mine is not None else 0
     while len(held) < count and not _spent(connection, campaign):
         found = _lowest(connection, campaign.id, annotator, reached, held)
@@ -62,6 +62,24 @@ def _held(lease: Any) -> list[int]:
     """Return what a row of leases keeps for its annotator, in their order."""
     numbers = [] if lease is None else [lease.item, lease.ahead]
     return [number for number in numbers if number is not None]
+
+
+def _asks(connection: Connection, campaign: str, annotator: str, number: int) -> bool:
+    """Return whether an item that somebody holds still needs their answer: it may have been settled
+    meanwhile, or imported.
+    """
+    items, answers = tables.items, tables.answers
+    needed = sa.select(items.c.missing).where(
+        items.c.campaign == campaign, items.c.number == number
+    )
+    theirs = sa.select(answers.c.id).where(
+        answers.c.campaign == campaign,
+        answers.c.item == number,
+        answers.c.annotator == annotator,
+        answers.c.withdrawn_at.is_(None),
+    )
+    missing: int = connection.execute(needed).scalar_one()
+    return missing > 0 and connection.execute(theirs).first() is None
 
 
 def _end_leases(connection: Connection, campaign: str, now: datetime) -> None:
@@ -190,12 +208,14 @@ def say(home: Home, connection: Connection, campaign: Campaign, number: int, vot
             f"{vote.annotator} has answered item {item.number} of {campaign.id} already.",
             remedy="Undo that answer first.",
         )
+    held = _holding(connection, campaign.id, vote.annotator)
+    if item.number not in held and _spent(connection, campaign):
+        raise ConflictError(f"The budget of {campaign.id} is spent.")
     _check_place(connection, campaign, item, vote.annotator)
     vote = vote.model_copy(update={"seconds": min(vote.seconds, LEASE.total_seconds())})
     kept = _keep(connection, campaign, item, _guided(connection, campaign, vote))
     if kept.label is None:
         _return(connection, campaign.id, item.number)
-    held = _holding(connection, campaign.id, vote.annotator)
     if item.number in held:
         held.remove(item.number)
         _lease(connection, campaign.id, vote.annotator, home.clock(), held)
@@ -225,8 +245,9 @@ def _check_place(connection: Connection, campaign: Campaign, item: Item, annotat
             items.c.campaign == campaign.id, items.c.number == item.number
         )
     ).scalar_one()
-    others = [name for name in item.leased_to if name != annotator]
-    if missing <= (len(others) if item.gold is None else 0):
+    # Who holds it has a place already.
+    free = item.gold is not None or annotator in item.leased_to
+    if missing <= (0 if free else len(item.leased_to)):
         raise ConflictError(
             f"Item {item.number} of {campaign.id} has all its answers, or others have it before"
             " them now.",
@@ -243,6 +264,9 @@ def undo(home: Home, connection: Connection, campaign: Campaign, annotator: str)
     others = votes(connection, campaign.id, tables.answers.c.item == said.item)
     if any(vote.final for vote in others):
         raise ConflictError(f"Item {said.item} of {campaign.id} is settled.")
+    if said.label is None:
+        # A skipped item is for others, who may have it before them by now.
+        _check_place(connection, campaign, find(connection, campaign.id, said.item), annotator)
     _withdraw(home, connection, campaign, said)
     held = [said.item, *_holding(connection, campaign.id, annotator)]
     for number in held[2:]:
@@ -353,9 +377,10 @@ def keep_all(connection: Connection, campaign: Campaign, new: Sequence[tuple[Ite
         if any(one.final if vote.final else _same(one, vote) for one in before):
             continue
         before.append(vote)
-        version = vote.guideline if vote.guideline <= newest_version else 0
+        version = vote.guideline if 0 <= vote.guideline <= newest_version else 0
         place = {"campaign": campaign.id, "item": item.number, "guideline": version}
-        kept.append({**dict(vote), **place})
+        seconds = min(vote.seconds, LEASE.total_seconds())
+        kept.append({**dict(vote), **place, "seconds": seconds})
     if not kept:
         return 0
     connection.execute(sa.insert(answers), kept)

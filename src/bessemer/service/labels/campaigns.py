@@ -307,7 +307,7 @@ class Campaigns:
 
         Yields:
             `key`, `text`, `label` (as in a label column), `annotator`, `at`, `guideline`,
-            `campaign`.
+            `campaign`, `final`.
         """
         return labelled.labelled(self._home, project)
 

@@ -14,12 +14,14 @@ from bessemer.core import digest, folder
 from bessemer.core.dataset import ROW
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.labelling import NewItem
+from bessemer.core.project import Project
 from bessemer.prepare.checks import answers_of
 from bessemer.prepare.locate import locate
 from bessemer.prepare.sources.base import source_for
 from bessemer.service.home import Home
 from bessemer.service.labels import files
 from bessemer.service.labels.campaigns import Campaigns
+from bessemer.service.labels.labelled import same_kind
 from bessemer.service.labels.rules import MOST_KEY, MOST_TEXT
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
@@ -72,7 +74,12 @@ def pool(loaded: Loaded, cache: Path) -> Texts:
         DataError: It has no column with texts, or no text.
     """
     name, columns = loaded.project.label.pool or "", loaded.project.data.columns
-    path = locate(name, relative_to=loaded.folder, cache=cache)
+    try:
+        path = locate(name, relative_to=loaded.folder, cache=cache)
+    except DataError as error:
+        where = at(loaded, ("label", "pool"))
+        told = error.message.replace("data.source", "label.pool")
+        raise DataError(f"{where}{told}", remedy=error.remedy) from error
     batches = source_for(path)[1]().read(path, loaded.project.data)
     table = pa.Table.from_batches(batches)
     if columns.text not in table.column_names:
@@ -162,7 +169,7 @@ def tests(pipeline: Pipeline) -> list[NewItem]:
     ]
 
 
-def of_campaigns(home: Home, project: str, task: Task) -> tuple[Answered, set[str]]:
+def of_campaigns(home: Home, project: Project, task: Task) -> tuple[Answered, set[str]]:
     """Return what a project's campaigns have found so far, and all texts that they ask for.
 
     Tests of annotators are no finding; neither is a label that the project does not know.
@@ -170,7 +177,9 @@ def of_campaigns(home: Home, project: str, task: Task) -> tuple[Answered, set[st
     found: Answered = Answered([], [])
     asked: set[str] = set()
     known = {*task.labels, task.nothing}
-    for campaign in reversed(Campaigns(home).list(project)):
+    for campaign in reversed(Campaigns(home).list(project.name)):
+        if not same_kind(campaign, project):
+            continue
         items = files.labelled(home, campaign)
         for item in files.join(home, campaign, task, items):
             asked.add(alike(item.text))

@@ -209,6 +209,12 @@ class _Choice:
         ]
         left = len(self._left) - len(new)
         forecast = None if chances is None else self._forecast(count)
+        if project.label.gold and any(self._pool.images):
+            raise ProjectError(
+                f"label.gold is {project.label.gold}, but the pool holds images, and the rows whose"
+                " answer is known are texts.",
+                remedy="Remove it.",
+            )
         if project.label.gold:
             tests = asked.with_tests(new, candidates.tests(self._pipeline))
             new = [self._hinted(item) if item.gold is not None else item for item in tests]

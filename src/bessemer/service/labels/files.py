@@ -174,7 +174,7 @@ def _checked(
         changes: dict[str, Any] = {}
         if not vote.annotator:
             changes["annotator"] = annotator
-        if vote.final and gold:
+        if vote.final and (gold or vote.label is None):
             changes["final"] = False
         if vote.label is not None and text != item.text:
             changes["label"] = _moved(vote.label, item.text, text)

@@ -7,15 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from bessemer.core import digest, folder
+from bessemer.core.labelling import Campaign
+from bessemer.core.project import Project
 from bessemer.service.home import Home
 from bessemer.service.labels import files, rows
 
 
-def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
-    """Yield one row a label, in long form; see `Campaigns.labelled`."""
+def labelled(home: Home, project: str, like: Project | None = None) -> Iterator[dict[str, Any]]:
+    """Yield one row a label, in long form; see `Campaigns.labelled`.
+
+    Args:
+        home: Where the campaigns are.
+        project: Its name.
+        like: Leaves out campaigns of another task than this project's, or whose items may have
+            several labels where its rows may not.
+    """
     with home.database.begin() as connection:
         campaigns = rows.campaigns(connection, project)
     for campaign in campaigns:
+        if like is not None and not same_kind(campaign, like):
+            continue
         for item in files.labelled(home, campaign):
             if item.gold is not None:
                 continue
@@ -29,12 +40,25 @@ def labelled(home: Home, project: str) -> Iterator[dict[str, Any]]:
                     "at": vote.at.isoformat(),
                     "guideline": vote.guideline,
                     "campaign": campaign.id,
+                    "final": vote.final,
                 }
 
 
-def snapshot(home: Home, project: str, place: Path) -> Path | None:
-    """Write these rows to a file; see `Campaigns.snapshot`."""
-    found = sorted(labelled(home, project), key=lambda row: (row["at"], digest.canonical_json(row)))
+def same_kind(campaign: Campaign, project: Project) -> bool:
+    """Return whether a campaign's answers mean to a project what they meant to annotators."""
+    return (campaign.task, campaign.separator) == (project.task, project.data.labels.separator)
+
+
+def snapshot(home: Home, project: str, place: Path, like: Project | None = None) -> Path | None:
+    """Write these rows to a file; see `Campaigns.snapshot`.
+
+    Of a text that was settled in one campaign the newest final answer stands alone.
+    """
+    found = sorted(
+        labelled(home, project, like), key=lambda row: (row["at"], digest.canonical_json(row))
+    )
+    finals = {row["text"]: row for row in found if row["final"]}
+    found = [row for row in found if finals.get(row["text"], row) is row]
     if not found:
         return None
     content = b"".join(digest.canonical_json(row) + b"\n" for row in found)
