@@ -484,3 +484,14 @@ def test_what_is_settled_stands_in_all_campaigns_of_a_kind(
     found = labelled.snapshot(campaigns._home, name, tmp_path / "labels", project)
     lines = [json.loads(line) for line in found.read_text().splitlines()]
     assert [(line["label"], line["final"]) for line in lines] == [("refund", True)]
+
+
+def test_an_undo_that_is_sent_twice_takes_back_one_answer(campaigns: Campaigns) -> None:
+    name = begin(campaigns, texts(3))
+    for number in (1, 2):
+        assert campaigns.next(name, "ann").number == number
+        campaigns.say(name, number, "ann", label="refund")
+    for _ in range(2):
+        assert campaigns.undo(name, "ann", 2).number == 2
+    assert [said.item for said in campaigns.answers(name)] == [1]
+    assert campaigns.next(name, "ann").number == 2

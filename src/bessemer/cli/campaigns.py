@@ -70,7 +70,7 @@ def _draw(found: Progress) -> None:
     filled = round(BAR * share)
     out.print(f"[bold]{campaign.id}[/] {campaign.state}")
     out.print(
-        f"[green]{'━' * filled}[/][dim]{'━' * (BAR - filled)}[/] {found.done:,} of"
+        f"[green]{'━' * filled}[/][dim]{'·' * (BAR - filled)}[/] {found.done:,} of"
         f" {found.items:,} items ({share:.0%}), {campaign.overlap} labels each"
     )
     labels = _of(f"{found.answers:,}", campaign.budget_labels)
@@ -189,5 +189,5 @@ def import_(
 ) -> None:
     """Read items and votes from a file."""
     found = platform(home).campaigns.import_(campaign, file, form, annotator)
-    line = f"{found.items:,} items and {found.votes:,} votes were new"
+    line = f"new: items {found.items:,}, votes {found.votes:,}"
     show(found, as_json, lambda: typer.echo(line))

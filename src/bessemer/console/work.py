@@ -41,6 +41,12 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class Undo(Wish):
+    """Which answer is taken back: that to an item, else the newest one."""
+
+    item: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
 class Answer(Wish):
     """What a page says of an item."""
 
@@ -147,7 +153,7 @@ class Labelling(Desk):
 
     def routes(self, address: str) -> list[Route]:
         """Return the page's addresses."""
-        undo = Route(f"{address}/undo", self._posted(Wish, self.undo), methods=["POST"])
+        undo = Route(f"{address}/undo", self._posted(Undo, self.undo), methods=["POST"])
         return [*super().routes(address), undo]
 
     def count(self, progress: Progress, by: str) -> tuple[int, int]:
@@ -166,9 +172,9 @@ class Labelling(Desk):
         said = campaigns.say(campaign, annotator=by, **answer.model_dump())
         return {**self.next(campaigns, campaign, by, answer), "guideline": said.guideline}
 
-    def undo(self, campaigns: Campaigns, campaign: str, by: str, wish: Wish) -> Hand:
+    def undo(self, campaigns: Campaigns, campaign: str, by: str, wish: Undo) -> Hand:
         """Take the annotator's last answer back; its item is the first one again."""
-        campaigns.undo(campaign, by)
+        campaigns.undo(campaign, by, wish.item)
         return self.next(campaigns, campaign, by, wish)
 
 

@@ -101,7 +101,8 @@ class Prepare(Block):
     near_duplicates: Literal["report", "drop", "ignore"] = Field(
         "report",
         description="Rows whose text is that of an earlier row of the same split but for a few"
-        " words: name them, leave them out, or do not look.",
+        " words: name them, leave them out, or do not look; then leakage is looked for to the"
+        " letter only.",
     )
     leakage: Literal["report", "drop"] = Field(
         "report",

@@ -67,7 +67,7 @@ def spans_of(answers: Answers) -> list[Span]:
         if not isinstance(answer, Span):
             raise RequestError(
                 "CoNLL holds labelled parts of texts, and these are labels of whole texts.",
-                remedy="Choose another form: csv, jsonl, label-studio.",
+                remedy="Choose another form, as csv or jsonl.",
             )
         if answer.label.split() != [answer.label]:
             raise RequestError(f"CoNLL divides by blanks, and the label {answer.label!r} has some.")

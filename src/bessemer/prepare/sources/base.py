@@ -83,6 +83,14 @@ def batches(
         raise DataError(
             f"{where} names the column {twice!r} twice.", remedy="Give each a name of its own."
         )
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{where}: the name of the column {name!r} holds half a character.",
+                remedy="Write whole Unicode characters.",
+            ) from error
     if len(names) > MOST_COLUMNS:
         raise DataError(
             f"{where} has more than {MOST_COLUMNS:,} columns.",

@@ -255,10 +255,19 @@ def _check_place(connection: Connection, campaign: Campaign, item: Item, annotat
         )
 
 
-def undo(home: Home, connection: Connection, campaign: Campaign, annotator: str) -> Item:
-    """Withdraw an annotator's newest answer; see `Campaigns.undo`."""
+def undo(
+    home: Home, connection: Connection, campaign: Campaign, annotator: str, item: int | None
+) -> Item:
+    """Withdraw an annotator's newest answer, or that to an item; see `Campaigns.undo`."""
     _check_open(campaign)
-    said = newest(connection, campaign.id, annotator)
+    if item is None:
+        said = newest(connection, campaign.id, annotator)
+    else:
+        given = votes(connection, campaign.id, tables.answers.c.item == item)
+        theirs = [one for one in given if one.annotator == annotator and not one.final]
+        if not theirs:
+            return find(connection, campaign.id, item)
+        said = theirs[-1]
     if said is None:
         raise ConflictError(f"{annotator!r} has no answer in {campaign.id} that can be undone.")
     others = votes(connection, campaign.id, tables.answers.c.item == said.item)

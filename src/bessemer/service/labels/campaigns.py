@@ -197,15 +197,20 @@ class Campaigns:
         with self._within(campaign) as (connection, found):
             return asking.say(self._home, connection, found, item, vote)
 
-    def undo(self, campaign: str, annotator: str) -> Item:
+    def undo(self, campaign: str, annotator: str, item: int | None = None) -> Item:
         """Withdraw an annotator's newest answer, and put its item before them again.
+
+        Args:
+            campaign: The campaign.
+            annotator: Whose answer it is.
+            item: Withdraws their answer to this item instead. Sent twice, it is done once.
 
         Raises:
             UnknownNameError: There is no such campaign.
             ConflictError: They have no answer, the item is settled, or the campaign is closed.
         """
         with self._within(campaign) as (connection, found):
-            return asking.undo(self._home, connection, found, annotator)
+            return asking.undo(self._home, connection, found, annotator, item)
 
     def disagreements(self, campaign: str, most: int | None = None) -> builtins.list[Disagreement]:
         """Return the items that annotators called differently and nobody has settled.

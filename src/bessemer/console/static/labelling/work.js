@@ -117,7 +117,8 @@ class Work {
       this.show(last.answer);
     }
     if (this.settles) return;
-    const { refused } = await this.ask("undo", {});
+    // By its number: sent twice, it takes back one answer.
+    const { refused } = await this.ask("undo", last ? { item: last.item.number } : {});
     if (refused === undefined) return;
     this.note(refused);
     this.renew();
