@@ -23,7 +23,7 @@ from bessemer.prepare.forms.base import form_of, opened
 from bessemer.service.home import Home
 from bessemer.service.labels import rows
 from bessemer.service.labels.agreement import Given
-from bessemer.service.labels.asking import keep_all
+from bessemer.service.labels.keeping import keep_all
 from bessemer.service.labels.rules import Rules, check_items, checked
 from bessemer.store import tables
 from bessemer.tasks.base import Task
