@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.test_prepare import GOOD, Found, prepared, written
 
@@ -86,6 +86,7 @@ def test_what_is_nearly_the_same(one: str, other: str, alike: bool, banking: lis
     assert (comparison.shared(words(one), words(other)) >= near_duplicates.ALIKE) is alike
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=30))
 def test_any_text_can_be_compared(texts: list[str]) -> None:
     texts = [t.encode("utf-8", "ignore").decode() for t in texts] * 2
