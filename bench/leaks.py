@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from bench.base import OUT, ROOT
 from bench.edits import banking77, edited
 from bench.near import prepared
-from bessemer.prepare.runner import FINDINGS
+from bessemer.prepare.ledger import FINDINGS
 
 #: Planted texts, found pairs that are judged, and words from which on a text is long.
 PLANTED, JUDGED, LONG = 1000, 200, 10

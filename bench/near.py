@@ -23,8 +23,9 @@ from bench.command import peak_bytes
 from bessemer.core.progress import Step
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import near_duplicates
+from bessemer.prepare.ledger import FINDINGS
 from bessemer.prepare.rows import Workshop
-from bessemer.prepare.runner import FINDINGS, Inputs, Prepared, prepare, source_for
+from bessemer.prepare.runner import Inputs, Prepared, prepare, source_for
 from bessemer.prepare.select import select
 from bessemer.tasks.text_classification import TextClassification
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 from bessemer.core.dataset import Finding
 from bessemer.core.project import Columns, Data, Labels, Prepare
 from bessemer.prepare import checks, duplicates
-from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.desk import Desk
+from bessemer.prepare.desk import ANNOTATOR, Desk
 from bessemer.prepare.ledger import Ledger
 from bessemer.prepare.rows import Workshop
 from bessemer.prepare.select import select

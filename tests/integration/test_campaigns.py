@@ -210,13 +210,15 @@ def test_disagreements_are_settled(campaigns: Campaigns, tmp_path: Path) -> None
     with pytest.raises(ConflictError, match="settled"):
         campaigns.undo(name, "bob")
     assert [one.item.number for one in campaigns.disagreements(name)] == []
-    rows = [(row["key"], row["annotator"], row["label"]) for row in campaigns.labelled("support")]
+    home = campaigns._home
+    found = labelled.labelled(home, "support")
+    rows = [(row["key"], row["annotator"], row["label"]) for row in found]
     assert sorted(rows) == [
         ("k1", "ann", "refund"), ("k1", "bob", "refund"), ("k2", "eve", "delivery"),
         ("k3", "ann", "refund"), ("k4", "ann", "refund"),
     ]  # fmt: skip
-    assert campaigns.snapshot("nothing", tmp_path) is None
-    one, other = (campaigns.snapshot("support", tmp_path / part) for part in "ab")
+    assert labelled.snapshot(home, "nothing", tmp_path) is None
+    one, other = (labelled.snapshot(home, "support", tmp_path / part) for part in "ab")
     assert one.name == other.name
     assert one.read_bytes() == other.read_bytes()
 

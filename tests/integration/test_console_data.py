@@ -18,8 +18,9 @@ from tests.server import Server, running
 from bessemer.console.data import TEXT, cut
 from bessemer.core import folder
 from bessemer.core.dataset import Finding
+from bessemer.prepare.ledger import FINDINGS
+from bessemer.service.dataset_rows import INSPECTION, SUSPECTS, Reader
 from bessemer.service.platform import Platform
-from bessemer.service.rows import FINDINGS, INSPECTION, SUSPECTS, Reader
 from bessemer.tasks.base import Span
 
 ROOM = "/console/data"

@@ -189,6 +189,7 @@ def test_spans_are_chosen_without_a_model(fresh: Platform, tmp_path: Path) -> No
         ("label: {pool: table.csv}", DataError, "All 120 texts of table.csv have labels"),
         ("label: {pool: odd.csv}", DataError, r"line 4: label: odd.csv has no column 'text'"),
         ("label: {pool: empty.csv}", DataError, "has no text"),
+        ("label: {pool: no.csv}", DataError, r"line 4: label: 'no\.csv': there is no file"),
         ("label: {pool: pool.csv, budget: {minutes: 0}}", ProjectError, "budget.minutes is 0"),
     ],
 )

@@ -16,7 +16,7 @@ from bessemer.core.errors import DataError
 from bessemer.core.project import Columns, Labels
 from bessemer.measures import crowd
 from bessemer.measures.crowd import Votes
-from bessemer.prepare.annotators import ANNOTATOR
+from bessemer.prepare.desk import ANNOTATOR
 from bessemer.tasks.text_classification import TextClassification
 
 #: The example of Krippendorff's alpha in the literature: three coders, fifteen units.

@@ -232,3 +232,12 @@ def test_the_card_tells_what_it_is_and_what_is_wrong() -> None:
         assert words in told, words
     assert "<b>" not in told
     assert "<i>" not in told
+
+
+def test_the_card_tells_whose_the_labels_are() -> None:
+    made = named({"train": table(("1", "one", "a"))})
+    assert "source gives them; nobody here has judged them" in card.markdown(made, [])
+    digests = {**made.dataset.source_digests, "labels": "b" * 64}
+    dataset = made.dataset.model_copy(update={"source_digests": digests})
+    told = card.markdown(made.model_copy(update={"dataset": dataset}), [])
+    assert "but where people labelled or corrected them; nobody here has judged the others" in told

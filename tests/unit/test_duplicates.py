@@ -196,6 +196,23 @@ def test_no_leak_is_left_and_no_row_goes_twice(tmp_path: Path) -> None:
     assert len(dropped) == len(set(dropped)) == len(rows) - total
 
 
+def test_no_leak_is_left_of_very_many(tmp_path: Path) -> None:
+    """Of texts that differ in case only, a round finds the few that are sorted next to the leak."""
+    words_ = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf"]
+    cases = [[word.upper() if n >> bit & 1 else word for bit, word in enumerate(words_)]
+             for n in range(100)]  # fmt: skip
+    rows = [(" ".join(case), "a", "train") for case in cases]
+    rows += [(*row, "train") for row in LEAKY]
+    rows += [("own text of the validation", "a", "validation"), ("another", "b", "validation")]
+    rows += [(" ".join(words_).title(), "a", "test"), ("own text of the test", "b", "test")]
+    path = written(tmp_path, rows, "text,label,split")
+    found = prepared(path, {"split": {"column": "split"}}, {"leakage": "drop"})
+    assert found.tables["train"]["text"].to_pylist() == [text for text, _ in LEAKY]
+    rounds = [one.count for one in found.findings if one.rule == "text nearly of a later split"]
+    assert sum(rounds) == len(cases)
+    assert len(rounds) > 20
+
+
 @pytest.mark.parametrize("name", ["label set", "split group", "split name", "_annotator"])
 def test_a_column_may_be_called_like_one_of_ours(tmp_path: Path, name: str) -> None:
     rows = [(*row, f"value {n % 2}") for n, row in enumerate(GOOD)]

@@ -12,7 +12,8 @@ import pytest
 from bessemer.core.dataset import SPLITS
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Prepare
-from bessemer.prepare.runner import FINDINGS, Inputs, Prepared, prepare
+from bessemer.prepare.ledger import FINDINGS
+from bessemer.prepare.runner import Inputs, Prepared, prepare
 from bessemer.tasks.text_classification import TextClassification
 
 GOOD = [(f"word{n} and more", "a" if n % 2 else "b") for n in range(40)]

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from bessemer.console.shell import Shell
 from bessemer.core.datasets import Form, NamedDataset
 from bessemer.core.errors import RequestError, UnknownNameError
-from bessemer.service.rows import Page, Reader
+from bessemer.service.dataset_rows import Page, Reader
 from bessemer.tasks.base import Span, Task
 
 #: Name of the room in addresses and messages.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,11 +11,10 @@ from bessemer.core.dataset import ROW
 from bessemer.core.errors import DataError
 from bessemer.measures import crowd
 from bessemer.measures.crowd import Votes
-from bessemer.prepare.desk import LABELS, Desk
+from bessemer.prepare.desk import ANNOTATOR, LABELS, Desk
+from bessemer.prepare.digests import of_text
 from bessemer.prepare.rows import cells
 
-#: The column that says who labelled a row, under the name that it has in here.
-ANNOTATOR = "_annotator"
 #: Annotators that a finding tells of, those who are least often right first.
 TOLD = 5
 
@@ -83,7 +81,7 @@ def _first_places(table: pa.Table, where: str) -> dict[str, int]:
                 remedy="Say who labelled it, or leave data.columns.annotator out.",
             )
         one = first.setdefault(key, place)
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        digest = of_text(text)
         if digests.setdefault(key, digest) != digest:
             raise DataError(
                 f"{where}: the rows {rows[one]} and {rows[place]} have the id {key!r} and"

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from bessemer.core.datasets import NamedDataset
+from bessemer.prepare.desk import LABELLED
 from bessemer.prepare.exports import Writer
 
 #: Labels and findings that the card lists; the others are counted.
@@ -257,7 +258,10 @@ def _limits(named: NamedDataset) -> str:
         none = [label for label in dataset.labels if not counts.get(label)]
         if counts and none and split != "train":
             limits.append(f"{len(none)} labels have no row in {split}.")
-    limits.append("Labels are as their source gives them; nobody here has judged them one by one.")
+    given, judged = "Labels are as their source gives them", "them"
+    if LABELLED in dataset.source_digests:
+        given, judged = f"{given} but where people labelled or corrected them", "the others"
+    limits.append(f"{given}; nobody here has judged {judged} one by one.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bessemer.core.dataset import SHOWN, Finding
 from bessemer.core.errors import DataError
 from bessemer.prepare import annotators, pii
-from bessemer.prepare.desk import LABELS, Desk
+from bessemer.prepare.desk import ANNOTATOR, LABELS, Desk
 from bessemer.prepare.rows import Mask, cells, placed
 from bessemer.tasks.base import Answers, Span, Task, label_of
 
@@ -32,7 +32,7 @@ def mend(table: pa.Table, desk: Desk) -> pa.Table:
     table, wrong = _read(table, desk)
     table = _without_misread(table, wrong, desk)
     table = _alike(table, desk)
-    if annotators.ANNOTATOR in table.column_names:
+    if ANNOTATOR in table.column_names:
         table = annotators.join(table, desk)
     return table if desk.rules.pii == "ignore" else _personal(table, desk)
 

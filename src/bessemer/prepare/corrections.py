@@ -11,13 +11,13 @@ from bessemer.core.dataset import ROW
 from bessemer.core.project import Columns
 from bessemer.prepare import checks
 from bessemer.prepare.desk import LABELS, Desk
-from bessemer.prepare.duplicates import Digests, digests
+from bessemer.prepare.digests import Digests
+from bessemer.prepare.duplicates import digests
 from bessemer.prepare.rows import Mask, cells
 from bessemer.prepare.splits import LEAST
 from bessemer.tasks.base import label_of
 
-#: Role of the file that the answers of all campaigns are in, and its columns.
-LABELLED = "labels"
+#: Columns of the file that the answers of all campaigns are in.
 COLUMNS = Columns(text="text", label="label", annotator="annotator")
 #: Those that are kept of it; an added row says from which campaign it is.
 KEPT = ["text", "label", "annotator", "campaign"]

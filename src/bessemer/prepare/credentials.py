@@ -28,7 +28,7 @@ def filled(text: str, *, quoted: bool = False) -> str:
     def value(found: re.Match[str]) -> str:
         if (given := os.environ.get(found[1])) is None:
             raise OperatorError(
-                f"data.source asks for ${{{found[1]}}}, and the environment has no {found[1]}.",
+                f"The environment has no {found[1]}, which ${{{found[1]}}} stands for.",
                 remedy=f"Set it where Bessemer runs: export {found[1]}=…",
             )
         return quote(given, safe="") if quoted else given

@@ -16,8 +16,12 @@ from bessemer.prepare.presidio import Names
 from bessemer.prepare.rows import Mask, Workshop
 from bessemer.tasks.base import Task
 
-#: The helper column that holds the number of a row's set of labels.
-LABELS = "label set"
+#: Role of the file that the answers of all campaigns are in.
+LABELLED = "labels"
+#: Columns that are of use in here only: where the project names them, what `select` takes for the
+#: group, the split and the annotator; and the number of a row's set of labels.
+GROUP, SPLIT, ANNOTATOR, LABELS = "split group", "split name", "_annotator", "label set"
+HELPERS = frozenset({GROUP, SPLIT, ANNOTATOR, LABELS})
 
 
 class LabelSets:
@@ -61,7 +65,7 @@ class Desk:
     @property
     def may_be_empty(self) -> bool:
         """Return whether no rows may be left: of what people said, unlike of a source."""
-        return self.source == "labels"
+        return self.source == LABELLED
 
     def named(self, table: pa.Table, mask: Mask) -> Named:
         """Return the numbers of some rows."""

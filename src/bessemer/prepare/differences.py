@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from bessemer.core.datasets import Change, NamedDataset, RowChange
 from bessemer.core.datasets import Difference as Found
+from bessemer.prepare.digests import Digests, of_texts
+from bessemer.prepare.minhash import Places, ranks
 
 #: Rows that are shown of each kind of change.
 SHOWN = 10
@@ -22,9 +22,6 @@ SHOWN = 10
 LEVELS = (("label", "split"), ("label",), ())
 #: Odd numbers that mix digests well (of splitmix64).
 _MIX, _STEP = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x9E3779B97F4A7C15)
-
-Digests = NDArray[np.uint64]
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -106,9 +103,7 @@ def _side(rows: Rows, by: str) -> _Side:
 
 def _digests(column: pa.Array) -> Digests:
     """Return the digests of a column's cells as texts; a missing one is like an empty one."""
-    cells = pc.cast(pc.cast(column, pa.large_string()), pa.large_binary()).to_pylist()
-    joined = b"".join(blake2b(cell or b"", digest_size=8).digest() for cell in cells)
-    return np.frombuffer(joined, np.uint64)
+    return of_texts(pc.cast(column, pa.large_string()).to_pylist())
 
 
 def _pairs(one: _Side, other: _Side) -> tuple[Places, Places]:
@@ -138,12 +133,8 @@ def _names(side: _Side, level: Sequence[str], places: Places) -> Digests:
         mixed = (mixed ^ getattr(side, name)[places]) * _MIX
     order = np.argsort(mixed, kind="stable")
     ranked = mixed[order]
-    begins = np.ones(len(ranked), dtype=bool)
-    begins[1:] = ranked[1:] != ranked[:-1]
-    rank = np.arange(len(ranked))
-    before = rank - np.maximum.accumulate(np.where(begins, rank, 0))
     names = np.empty_like(mixed)
-    names[order] = ranked + before.astype(np.uint64) * _STEP
+    names[order] = ranked + ranks(ranked).astype(np.uint64) * _STEP
     return names
 
 

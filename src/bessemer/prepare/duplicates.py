@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from bessemer.prepare.desk import Desk
+from bessemer.prepare.digests import Digests, of_texts
 from bessemer.prepare.ledger import Named
 from bessemer.prepare.rows import cells
-
-#: 64 bits of a digest: of a hundred million texts, two share them with probability 0.0003.
-Digests = NDArray[np.uint64]
 
 
 def digests(table: pa.Table, *columns: str) -> Digests:
     """Return a digest of some columns' cells for each row."""
-    found = np.empty(table.num_rows, dtype=np.uint64)
-    for n, row in enumerate(cells(table, *columns)):
-        # No cell holds NUL.
-        text = "\0".join(cell or "" for cell in row).encode()
-        found[n] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-    return found
+    # No cell holds NUL.
+    return of_texts("\0".join(cell or "" for cell in row) for row in cells(table, *columns))
 
 
 def without_exact(table: pa.Table, desk: Desk) -> pa.Table:

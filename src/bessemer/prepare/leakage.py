@@ -11,14 +11,12 @@ from bessemer.core.dataset import SPLITS
 from bessemer.core.progress import Progress
 from bessemer.core.project import Prepare
 from bessemer.prepare import near_duplicates
+from bessemer.prepare.digests import Digests
 from bessemer.prepare.duplicates import digests
 from bessemer.prepare.ledger import Ledger
 from bessemer.prepare.minhash import Places
 from bessemer.prepare.rows import Mask, Workshop
 from bessemer.prepare.whole import Whole
-
-#: How often near duplicates across splits are looked for again after some were left out.
-ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -34,42 +32,45 @@ def compare(
 ) -> Whole:
     """Report rows that are like others, and leave out those that the rules want left out.
 
-    Across splits it is the earlier split's row that goes, so that what is measured stays.
+    Across splits it is the earlier split's row that goes, so that what is measured stays. Texts
+    of which many are alike hide some of their pairs from each other, so that what is left is
+    looked through again until nothing more has to go.
     """
-    kept = _told(whole, _exact(whole, rules), "", rules, ledger)
-    whole = whole.where(kept, shop)
+    texts = digests(pa.table({"text": whole.texts}), "text")
+    kept = _told(whole, _exact(whole, texts, rules), "", rules, ledger)
+    whole, texts = whole.where(kept, shop), texts[kept]
     if rules.near_duplicates == "ignore":
         return whole
     drop_leaks = rules.leakage == "drop"
-    for turn in range(ROUNDS):
+    first = True
+    while True:
         near = near_duplicates.find(
             whole.texts, whole.splits, whole.label_sets, progress, by_earlier=drop_leaks
         )
-        texts = digests(pa.table({"text": whole.texts}), "text")
         # What is alike to the letter was told of before.
         new = texts[near.rows] != texts[near.others]
         across = new & near.across
         kept = _told(whole, Leaks(near.rows[across], near.others[across]), "nearly ", rules, ledger)
         # What goes for another reason is no copy that stays.
         within = new & ~near.across & kept[near.rows] & kept[near.others]
-        if not turn and within.any():
+        if first and within.any():
             drop = rules.near_duplicates == "drop"
             rows, others = (whole.named.at(places[within]) for places in (near.rows, near.others))
             ledger.found("near duplicate", "dropped" if drop else "kept", rows, others=others)
             if drop:
                 kept[near.rows[within]] = False
-        whole = whole.where(kept, shop)
-        if not drop_leaks or not across.any():
-            break
-    return whole
+        whole, texts = whole.where(kept, shop), texts[kept]
+        # Each further round leaves out a row at least, so that there is a last one.
+        if not drop_leaks or kept.all():
+            return whole
+        first = False
 
 
-def _exact(whole: Whole, rules: Prepare) -> Leaks:
+def _exact(whole: Whole, texts: Digests, rules: Prepare) -> Leaks:
     """Return rows of different splits with one text.
 
     Each later row with its first one; or if earlier ones are to go, each of these with its last.
     """
-    texts = digests(pa.table({"text": whole.texts}), "text")
     order = np.lexsort((whole.splits, texts))
     _, starts, counts = np.unique(texts[order], return_index=True, return_counts=True)
     ends = starts + (counts - 1 if rules.leakage == "drop" else 0)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bessemer.core import digest
 from bessemer.core.dataset import SHOWN, Finding, Version
 
+#: All rows of all findings, beside the rows of each split.
+FINDINGS = "findings.parquet"
 Numbers = NDArray[np.int64]
 #: All rows of all findings, as they are written beside the data set. `other` is the row that
 #: another one is like.

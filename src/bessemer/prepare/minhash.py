@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -143,9 +144,11 @@ def _best(found: Signatures, both: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return kept
 
 
-def ranks(groups: Places) -> Places:
+def ranks(groups: NDArray[np.integer[Any]]) -> Places:
     """Return each place's rank within its group, of groups that lie together."""
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else groups
+    begins = np.ones(len(groups), dtype=bool)
+    begins[1:] = groups[1:] != groups[:-1]
+    starts = np.flatnonzero(begins)
     lengths = np.diff(np.r_[starts, len(groups)])
     return np.arange(len(groups)) - np.repeat(starts, lengths)
 

@@ -12,20 +12,16 @@ from bessemer.core.dataset import SPLITS, Finding, Version
 from bessemer.core.progress import Progress
 from bessemer.core.project import Data, Prepare
 from bessemer.prepare import checks, duplicates, outliers, splits
-from bessemer.prepare.annotators import ANNOTATOR
-from bessemer.prepare.corrections import COLUMNS, KEPT, LABELLED, Corrections, labels_of
-from bessemer.prepare.desk import Desk, LabelSets
+from bessemer.prepare.corrections import COLUMNS, KEPT, Corrections, labels_of
+from bessemer.prepare.desk import ANNOTATOR, GROUP, LABELLED, SPLIT, Desk, LabelSets
 from bessemer.prepare.leakage import compare
-from bessemer.prepare.ledger import Ledger
+from bessemer.prepare.ledger import FINDINGS, Ledger
 from bessemer.prepare.presidio import Model, Names
 from bessemer.prepare.rows import Workshop
 from bessemer.prepare.select import select
 from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.whole import Whole
 from bessemer.tasks.base import Task
-
-#: All rows of all findings, beside the rows of each split.
-FINDINGS = "findings.parquet"
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,8 @@ def _read(
     path: Path, role: str, data: Data, shop: Workshop, *, before: int, unlabelled: bool
 ) -> pa.Table:
     roles = {
-        splits.GROUP: data.split.group,
-        splits.SPLIT: data.split.column,
+        GROUP: data.split.group,
+        SPLIT: data.split.column,
         ANNOTATOR: data.columns.annotator,
     }
     if role == LABELLED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
@@ -11,9 +10,8 @@ import pyarrow.compute as pc
 from bessemer.core.dataset import ROW
 from bessemer.core.errors import DataError, nearest
 from bessemer.core.project import Columns
-
-#: Names of columns that mean something in here.
-HELPERS = frozenset({"split group", "split name", "label set", "_annotator"})
+from bessemer.prepare.desk import HELPERS
+from bessemer.prepare.digests import of_text
 
 
 def select(
@@ -66,7 +64,7 @@ def select(
             ids = batch[columns.id]
         elif columns.annotator:
             texts = enumerate(batch[columns.text].to_pylist(), start=count + 1)
-            told = [first.setdefault(_digest(text), str(number)) for number, text in texts]
+            told = [first.setdefault(of_text(text), str(number)) for number, text in texts]
             ids = pa.array(told, pa.string())
         else:
             ids = pc.cast(numbers, pa.string())
@@ -91,10 +89,6 @@ def _chosen(
             free += "_"
         found[free] = batch[name]
     return pa.record_batch(found)
-
-
-def _digest(text: str | None) -> bytes:
-    return hashlib.blake2b((text or "").encode(), digest_size=16).digest()
 
 
 def _check_columns(present: list[str], columns: Columns, extra: dict[str, str], where: str) -> None:

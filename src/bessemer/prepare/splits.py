@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.errors import DataError
-from bessemer.prepare.desk import LABELS, LabelSets
+from bessemer.prepare.desk import GROUP, LABELS, SPLIT, LabelSets
 from bessemer.prepare.rows import Mask, cells
 from bessemer.tasks.base import Task
 
 LEAST = 2
-#: Columns that `select` adds where the project names a group or a split column.
-GROUP, SPLIT = "split group", "split name"
 #: The number of each row's split, its place in `SPLITS`.
 Numbers = NDArray[np.int8]
 

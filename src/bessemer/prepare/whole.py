@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 
 from bessemer.core.dataset import ROW, SPLITS
 from bessemer.prepare import splits
-from bessemer.prepare.desk import LABELS, LabelSets
+from bessemer.prepare.desk import HELPERS, LABELS, LabelSets
 from bessemer.prepare.ledger import Named
 from bessemer.prepare.rows import Mask, Workshop, placed
-
-#: Columns that are of use in here only.
-HELPERS = (splits.GROUP, splits.SPLIT, LABELS)
 
 
 class Whole:

@@ -15,8 +15,8 @@ from bessemer.core.datasets import Difference, Exported, Form, NamedDataset, Use
 from bessemer.core.errors import CorruptError, RequestError, UnknownNameError
 from bessemer.core.project import Project
 from bessemer.service import packaging
+from bessemer.service.dataset_rows import Reader
 from bessemer.service.home import Home
-from bessemer.service.rows import Reader
 from bessemer.store import tables
 from bessemer.store.database import utc
 from bessemer.tasks.base import Task

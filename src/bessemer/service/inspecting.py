@@ -9,6 +9,7 @@ import numpy as np
 from bessemer.core.dataset import SPLITS, Inspection, Suspect
 from bessemer.core.errors import ProjectError, needs
 from bessemer.core.progress import Watcher
+from bessemer.service.dataset_rows import INSPECTION, SUSPECTS
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
@@ -16,7 +17,6 @@ from bessemer.service.recipe import planned
 from bessemer.service.vectors import vectors
 from bessemer.tasks.base import IGNORED, Encoded
 
-INSPECTION, SUSPECTS = "inspection.json", "suspects.parquet"
 #: Rows that the record tells of, whether they are taken for errors or not.
 TOLD = 100
 

@@ -19,7 +19,7 @@ from bessemer.core.errors import UnknownNameError
 from bessemer.core.folder import storage_errors
 from bessemer.prepare import card
 from bessemer.prepare.exports import WRITERS
-from bessemer.service.rows import Reader
+from bessemer.service.dataset_rows import Reader
 
 #: The cards, for people and for programs.
 README, CROISSANT = "README.md", "croissant.json"

@@ -11,7 +11,7 @@ from bessemer.core.errors import ProjectError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
-from bessemer.prepare.corrections import LABELLED
+from bessemer.prepare.desk import LABELLED
 from bessemer.prepare.locate import fetch
 from bessemer.prepare.origins.base import LOCAL, ORIGINS, Fetched, Place, origin_of
 from bessemer.prepare.presidio import Model, model_of
@@ -27,7 +27,7 @@ from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own. The last two lie beside the chain.
-CHAIN = {"prepare": 3, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+CHAIN = {"prepare": 4, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
 STAGES = {**CHAIN, "encode": 1, "inspect": 1}
 
 

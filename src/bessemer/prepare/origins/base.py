@@ -1,4 +1,4 @@
-"""The contract of an origin: it turns what `data.source` says into a file on this machine."""
+"""The contract of an origin: it turns the name of a table into a file on this machine."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def origin_of(name: str) -> type[Origin]:
         schemes += part.schemes
     if begins.endswith("//"):
         raise DataError(
-            f"data.source begins with {begins!r}, by which nothing is fetched.",
+            f"The name of the table begins with {begins!r}, by which nothing is fetched.",
             remedy=f"Known: {', '.join(sorted(schemes))}; a file is named by its path.",
         )
     return ORIGINS.load(LOCAL)

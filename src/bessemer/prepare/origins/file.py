@@ -22,9 +22,9 @@ class File(Origin):
             beside = {p.name for p in path.parent.iterdir()} if path.parent.is_dir() else set()
             close = nearest(path.name, beside - {path.name})
             raise DataError(
-                f"data.source {name!r}: there is no file {path}.",
+                f"{name!r}: there is no file {path}.",
                 remedy=f"Did you mean {close!r}?" if close else "Check the path and its folder.",
             )
         if not os.access(path, os.R_OK):
-            raise DataError(f"data.source {name!r} may not be read.", remedy="Check its rights.")
+            raise DataError(f"{name!r} may not be read.", remedy="Check its rights.")
         return Fetched(path)

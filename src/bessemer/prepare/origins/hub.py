@@ -45,7 +45,7 @@ class Hub(Origin):
         found = _NAME.fullmatch(name)
         if found is None:
             raise DataError(
-                f"data.source {name!r} names no data set of the hub.",
+                f"{name!r} names no data set of the hub.",
                 remedy="Write hub:<owner>/<name>, and where needed @<revision>, /<config>,"
                 " :<split>.",
             )

@@ -132,7 +132,7 @@ def _url(name: str, place: Place) -> sa.URL:
         path = place.relative_to / Path(url.database or "").expanduser()
         if not path.is_file():
             raise DataError(
-                f"data.source {name!r}: there is no file {path}.",
+                f"{name!r}: there is no file {path}.",
                 remedy="Write sqlite:/// and its path.",
             )
         url = url.set(database=str(path))
@@ -170,7 +170,7 @@ def _told(name: str) -> Iterator[None]:
         raise OperatorError(f"{name}: {error}.", remedy="Install its driver with pip.") from error
     except sa.exc.ArgumentError as error:
         raise DataError(
-            f"data.source {name!r} is no URL of a database.",
+            f"{name!r} is no URL of a database.",
             remedy="Write it as postgresql://user:${PASSWORD}@host/database.",
         ) from error
     except sa.exc.DBAPIError as error:

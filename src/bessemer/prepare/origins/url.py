@@ -46,7 +46,7 @@ class Url(Origin):
     def fetch(self, name: str, data: Data, place: Place) -> Fetched:
         """Return the copy; see `Origin.fetch`."""
         if "::" in name:
-            raise DataError(f"data.source {name!r} is a chain of URLs.", remedy="Name one.")
+            raise DataError(f"{name!r} is a chain of URLs.", remedy="Name one.")
         url = filled(name, quoted=True)
         last = PurePosixPath(urlsplit(url).path.rstrip("/")).name or "data"
         if not url.endswith("/"):

@@ -6,7 +6,7 @@ import builtins
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,7 +24,7 @@ from bessemer.core.labelling import (
     Vote,
 )
 from bessemer.service.home import Home
-from bessemer.service.labels import agreement, asking, files, labelled, rows
+from bessemer.service.labels import agreement, asking, files, rows
 from bessemer.service.labels.rules import (
     Rules,
     check_campaign,
@@ -303,26 +303,6 @@ class Campaigns:
         with self._within(campaign) as (_, found):
             pass
         return files.bring(self._home, found, Path(path), form, annotator)
-
-    def labelled(self, project: str) -> Iterator[dict[str, Any]]:
-        """Yield what all campaigns of a project found, one row a label.
-
-        Of a settled item that is its final answer alone; items whose answer was known and skipped
-        ones are left out.
-
-        Yields:
-            `key`, `text`, `label` (as in a label column), `annotator`, `at`, `guideline`,
-            `campaign`, `final`.
-        """
-        return labelled.labelled(self._home, project)
-
-    def snapshot(self, project: str, folder: str | Path) -> Path | None:
-        """Write these rows as JSON lines, in order of time, to a file named by its SHA-256.
-
-        Returns:
-            The file, or None where nothing is labelled.
-        """
-        return labelled.snapshot(self._home, project, Path(folder))
 
     @contextlib.contextmanager
     def _within(self, campaign: str) -> Iterator[tuple[Connection, Campaign]]:

@@ -78,8 +78,7 @@ def pool(loaded: Loaded, cache: Path) -> Texts:
         path = locate(name, relative_to=loaded.folder, cache=cache)
     except DataError as error:
         where = at(loaded, ("label", "pool"))
-        told = error.message.replace("data.source", "label.pool")
-        raise DataError(f"{where}{told}", remedy=error.remedy) from error
+        raise DataError(f"{where}{error.message}", remedy=error.remedy) from error
     batches = source_for(path)[1]().read(path, loaded.project.data)
     table = pa.Table.from_batches(batches)
     if columns.text not in table.column_names:

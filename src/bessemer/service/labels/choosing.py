@@ -16,7 +16,7 @@ from bessemer.core.progress import Watcher
 from bessemer.core.project import Split
 from bessemer.improve import selection, stopping
 from bessemer.improve.selection import COLD, STRATEGIES, WITHOUT_MODEL, Pool
-from bessemer.service import inspecting
+from bessemer.service import dataset_rows, inspecting
 from bessemer.service.home import Home
 from bessemer.service.labels import candidates
 from bessemer.service.labels.asked import Asked
@@ -101,7 +101,7 @@ def _suspects(pipeline: Pipeline, loaded: Loaded, asked: Asked, count: int) -> R
     """Put up rows of the data set whose label is probably wrong, the surest errors first."""
     import pyarrow.parquet as pq
 
-    ranked = pq.read_table(inspecting.stage(pipeline, loaded) / inspecting.SUSPECTS)
+    ranked = pq.read_table(inspecting.stage(pipeline, loaded) / dataset_rows.SUSPECTS)
     rows = ranked.filter(ranked["error"]).select(["split", "row", "text"]).to_pylist()
     sources = candidates.names_of(loaded)
     new = [

@@ -14,13 +14,20 @@ from bessemer.service.labels import files, rows
 
 
 def labelled(home: Home, project: str, like: Project | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one row a label, in long form; see `Campaigns.labelled`.
+    """Yield what all campaigns of a project found, one row a label.
+
+    Of a settled item that is its final answer alone; items whose answer was known and skipped
+    ones are left out.
 
     Args:
         home: Where the campaigns are.
         project: Its name.
         like: Leaves out campaigns of another task than this project's, or whose items may have
             several labels where its rows may not.
+
+    Yields:
+        `key`, `text`, `label` (as in a label column), `annotator`, `at`, `guideline`, `campaign`,
+        `final`.
     """
     with home.database.begin() as connection:
         campaigns = rows.campaigns(connection, project)
@@ -50,9 +57,12 @@ def same_kind(campaign: Campaign, project: Project) -> bool:
 
 
 def snapshot(home: Home, project: str, place: Path, like: Project | None = None) -> Path | None:
-    """Write these rows to a file; see `Campaigns.snapshot`.
+    """Write these rows as JSON lines, in order of time, to a file named by its SHA-256.
 
     Of a text that was settled in one campaign the newest final answer stands alone.
+
+    Returns:
+        The file, or None where nothing is labelled.
     """
     found = sorted(
         labelled(home, project, like), key=lambda row: (row["at"], digest.canonical_json(row))

@@ -17,13 +17,12 @@ from bessemer.core.dataset import ROW, Finding
 from bessemer.core.datasets import NamedDataset
 from bessemer.core.errors import UnknownNameError
 from bessemer.prepare import differences
-from bessemer.prepare.corrections import LABELLED
+from bessemer.prepare.desk import LABELLED
+from bessemer.prepare.ledger import FINDINGS
 from bessemer.tasks.base import TASKS, Task
 
 #: Rows that are read at once.
 BATCH = 16_384
-#: Every row of every finding, where they were written.
-FINDINGS = "findings.parquet"
 #: What the stage `inspect` found, and the rows that it ranked.
 INSPECTION, SUSPECTS = "inspection.json", "suspects.parquet"
 #: What a page shows of a row.
