@@ -17,6 +17,7 @@ from bessemer.console import app as console
 from bessemer.console.guard import LOGIN, may
 from bessemer.console.sessions import Sessions
 from bessemer.core.clock import utc_now
+from bessemer.core.evaluation import Threshold
 from bessemer.core.project import Project
 from bessemer.http.app import api
 from bessemer.http.errors import STATUS
@@ -86,6 +87,11 @@ def project_file() -> str:
         " value in force and the line it comes from. `bessemer schema` prints the JSON Schema.\n",
         _table(("key", "default", "meaning"), list(_keys(Project, ""))),
     ]
+    parts += [
+        "## `gate`\n\nWhat may stand under a condition's subject; [the gate](../howto/gate.md) says"
+        " which goes with which.\n",
+        _table(("key", "default", "meaning"), list(_keys(Threshold, ""))),
+    ]
     for name in METHODS.names():
         part = METHODS.load(name)
         parts.append(f"## `train.method: {name}`\n\n{_first_line(part)}\n")
@@ -101,17 +107,22 @@ def _keys(block: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
         else:
             about = f"{field.description or ''} {_allowed(kind)}".strip()
             yield f"`{prefix}{name}`", _default(field), about.replace("<", "\\<")
+        for inner in get_args(kind) if get_origin(kind) is tuple else ():
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _keys(inner, f"{prefix}{name}[].")
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = json.dumps(field.default, ensure_ascii=False)
-    return "" if field.default is None else f"`{default}`"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def _allowed(kind: Any) -> str:
-    if get_origin(kind) is not Literal:
+    kinds = [kind, *get_args(kind)]
+    kind = next((one for one in kinds if get_origin(one) is Literal), None)
+    if kind is None:
         return ""
     return f"One of {', '.join(f'`{value}`' for value in get_args(kind))}."
 

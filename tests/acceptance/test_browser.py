@@ -16,6 +16,7 @@ from tests.acceptance.test_processes import Server
 from tests.conftest import copy_home
 from tests.integration.test_console import release_again
 from tests.integration.test_console_data import BAD, prepare_wild
+from tests.integration.test_console_runs import again
 
 from bessemer.service.platform import Platform
 
@@ -46,6 +47,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     platform = Platform.open(home)
     prepare_wild(platform, place / "wild")
     platform.deploy(release_again(platform), "small")
+    again(platform, course={"log_loss": (2.0, 0.9, 0.5), "score": (0.3, 0.7, 0.8)})
     platform.home.database.close()
     with Server(home) as found:
         yield found
@@ -156,6 +158,38 @@ def test_a_data_set_is_looked_through(page: Page) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="parquet").click()
     assert download.value.suggested_filename == "small.2.parquet.zip"
+
+
+def test_runs_are_compared_and_a_report_is_read(page: Page) -> None:
+    def fits() -> bool:
+        return page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.wait_for_url("**/console/runs")
+    assert fits()
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare/*")
+    expect(page.locator("#better")).to_contain_text("not told apart beyond chance")
+    assert fits()
+    page.go_back()
+    page.locator("#project-small tbody a").first.click()
+    page.wait_for_url("**/console/runs/*")
+    expect(page.locator("#course canvas")).to_be_visible()
+    assert min(page.evaluate(COLOURS)) > 3
+    page.locator("#course [data-plot]").hover()
+    expect(page.locator("#course [data-told]")).to_have_text("After epoch 1")
+    expect(page.locator("#course [data-value=score]")).to_have_text("0.7")
+    assert fits()
+    page.get_by_role("link", name="Read the report").click()
+    page.wait_for_url("**/console/reports/*")
+    page.locator("details").evaluate_all("all => all.forEach((one) => (one.open = true))")
+    assert fits()
+    page.get_by_role("navigation", name="Sections").get_by_role("link", name="Confusions").click()
+    expect(page.locator("#report-confusions")).to_be_in_viewport()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as one page").click()
+    assert re.fullmatch(r"\d{8}-\d{6}-\w{6}\.html", download.value.suggested_filename)
 
 
 def test_a_change_from_elsewhere_is_seen_without_a_reload(page: Page, server: Server) -> None:

@@ -28,6 +28,7 @@ from bessemer.core.progress import Step, Watcher
 from bessemer.core.project import Data, Labels
 from bessemer.engines.base import ENGINES
 from bessemer.measures.answers import tally
+from bessemer.measures.intervals import Sampling
 from bessemer.prepare.origins.base import ORIGINS, Place, origin_of
 from bessemer.prepare.sources.base import SOURCES
 from bessemer.pretrained.encoder import Encoder, has_bf16
@@ -38,7 +39,7 @@ from bessemer.service.pipeline import Pipeline
 from bessemer.service.platform import Platform
 from bessemer.service.project_file import load, parse
 from bessemer.service.recipe import plan
-from bessemer.tasks.base import TASKS, Sampling, Task, label_of
+from bessemer.tasks.base import TASKS, Task, label_of
 from bessemer.train import checkpoints
 from bessemer.train.cores import Cores
 from bessemer.train.curriculum import logits, scores

@@ -378,6 +378,37 @@ def test_hugging_faces_client_classifies(shared: Server) -> None:
         assert shared.predict({"inputs": "a", "parameters": odd}).status_code == 400
 
 
+def test_sets_of_labels_hold_more_the_more_is_promised(shared: Server) -> None:
+    texts = [*TEXTS, *(text for text, _ in small_rows()[::7])]
+    plain = shared.predict({"inputs": texts}).json()
+    every = shared.predict({"inputs": texts, "top_k": 4}).json()
+    contents = shared.serving.plane.routing.route("small", "x").resident.contents
+    before: list[list[dict[str, Any]]] = [[] for _ in texts]
+    for coverage in (0.8, 0.9, 0.95):
+        least = contents.calibration[f"set_{coverage}"]
+        found = shared.predict({"inputs": texts, "label_sets": coverage}).json()
+        assert found == [[one for one in row if one["score"] >= least] for row in every]
+        assert all(row[: len(less)] == less for row, less in zip(found, before, strict=True))
+        before = found
+    for alone in ({"label_sets": 0.95}, {"parameters": {"label_sets": 0.95}}):
+        [row] = shared.predict({"inputs": texts[:1], **alone}).json()
+        assert row == before[0]
+    assert shared.predict({"inputs": texts[0], "label_sets": 0.95}).json() == before[0]
+    # 36 validation rows are too few to promise 0.99, and a level in between is not kept.
+    for body in ({"label_sets": 0.99}, {"label_sets": 0.85}, {"parameters": {"label_sets": 0.99}}):
+        odd = shared.predict({"inputs": "a", **body})
+        assert odd.status_code == 400
+        assert "Known: 0.8, 0.9, 0.95." in odd.json()["error"]
+    assert shared.predict({"inputs": "a", "label_sets": 1}).status_code == 400
+    both = shared.predict({"inputs": "a", "label_sets": 0.9, "top_k": 2})
+    assert (both.status_code, "exclude" in both.json()["error"]) == (400, True)
+    # Asked at once, each is answered what it asked for.
+    bodies = [{"inputs": texts[0]}, {"inputs": texts[0], "label_sets": 0.95}] * 8
+    with ThreadPoolExecutor(16) as pool:
+        answers = [answer.json() for answer in pool.map(shared.predict, bodies)]
+    assert answers == [plain[:1], before[0]] * 8
+
+
 def test_hugging_faces_client_extracts_features(shared: Server) -> None:
     client = InferenceClient(model=f"{shared.url}/embed/small", token=shared.caller)
     vectors = client.feature_extraction(TEXTS)

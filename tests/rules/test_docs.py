@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docs import generate
 
-from bessemer.core import dataset, datasets, labelling, records, report
+from bessemer.core import dataset, datasets, labelling, records, report, verdict
 from bessemer.core.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def test_the_reference_is_up_to_date(name: str) -> None:
 
 def test_every_noun_is_in_the_glossary() -> None:
     glossary = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
-    for module in (dataset, datasets, labelling, records, report):
+    for module in (dataset, datasets, labelling, records, report, verdict):
         for name, value in inspect.getmembers(module, inspect.isclass):
             if issubclass(value, Record) and value.__module__ == module.__name__:
                 assert f"**{name}**" in glossary, name

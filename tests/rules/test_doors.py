@@ -59,13 +59,13 @@ def commands() -> set[str]:
 #: Steps of the service that are no wish of a user.
 SERVICE_ONLY = {
     "runs.begin", "runs.save", "releases.bundle", "releases.register",
-    "deployments.live", "deployments.deploy", "keys.first",
+    "deployments.live", "deployments.deploy", "keys.first", "keys.require_owner",
     "datasets.register", "datasets.reader", "datasets.zipped",
+    "reports.sections", "reports.stylesheet",
 }  # fmt: skip
 #: What the pages do for annotators, and `label` for a project.
 LABELLING = {
     "new", "add", "next", "hold", "say", "undo", "settle", "disagreements", "items", "answers",
-    "labelled", "snapshot",
 }  # fmt: skip
 SERVICE_ONLY |= {f"campaigns.{name}" for name in LABELLING}
 

@@ -102,9 +102,10 @@ import sys
 sys.modules.update(dict.fromkeys({sorted(others)}))
 import bessemer, asyncio
 import bessemer.http.server
+from bessemer.serve.answers import Wanted
 serving = bessemer.open({str(home)!r}).serving()
 serving.start()
-answer = asyncio.run(serving.plane.predict("small", "k", ["two payments were taken"], 1))
+answer = asyncio.run(serving.plane.predict("small", "k", ["two payments were taken"], Wanted(1)))
 assert answer.predictions[0][0]["label"] == "double_charge", answer
 serving.stop()
 """

@@ -24,16 +24,20 @@ PINS = Path(__file__).with_name("pins.json")
 #: `file::function` pins one function of a file.
 ENCODING = ["serve/residents.py::tokenizer", "service/pipeline.py::examples"]
 STEPS = [
+    "train/mitigation.py",
     "train/tuning.py", "train/loop.py", "train/curriculum.py", "train/gradient.py",
     "train/network.py", "train/cores.py", "train/batching.py", "train/checkpoints.py",
     "train/options.py", "train/embed.py", "train/methods/probe.py", "pretrained/encoder.py",
     "measures/calibration.py",
 ]  # fmt: skip
-TASK = ["tasks/base.py", "measures/answers.py", "measures/intervals.py", "measures/calibration.py"]
+TASK = [
+    "tasks/base.py", "measures/answers.py", "measures/intervals.py", "measures/calibration.py",
+    "measures/conformal.py", "measures/selective.py",
+]  # fmt: skip
 SHARED = {
     "method/probe": [
-        "train/embed.py", "train/cores.py", "train/options.py", "pretrained/encoder.py",
-        "measures/calibration.py",
+        "train/mitigation.py", "train/embed.py", "train/cores.py", "train/options.py",
+        "pretrained/encoder.py", "measures/calibration.py",
     ],
     "method/full": STEPS,
     "method/lora": STEPS,
@@ -56,6 +60,7 @@ SHARED = {
         "prepare/desk.py", "prepare/corrections.py", "prepare/duplicates.py", "prepare/minhash.py",
         "prepare/near_duplicates.py", "prepare/leakage.py", "prepare/outliers.py",
         "prepare/words.py", "prepare/whole.py", "prepare/rows.py", "prepare/ledger.py",
+        "prepare/digests.py",
         "service/pipeline.py::_prepare",
     ],
     "stage/encode": [
@@ -70,21 +75,34 @@ SHARED = {
         "train/search.py", "train/space.py", "service/searching.py", "service/pipeline.py::_search",
     ],
     "stage/train": [
-        "service/pipeline.py::_train", "service/pipeline.py::lesson",
+        "service/pipeline.py::_train", "service/pipeline.py::lesson", "service/mitigating.py",
+        "core/terms.py", "core/words/terms.json",
         "pretrained/resolve.py::safe_config", *ENCODING,
     ],
     "stage/export": [
         "release/export.py", "release/packing.py", "pretrained/encoder.py",
         "measures/calibration.py", "evaluate/answers.py", "service/exporting.py",
         "release/adapting.py", "release/quantising.py", "bundle/weights.py",
+        "measures/group_thresholds.py", "service/mitigating.py",
         "engines/base.py::pool",
         "serve/policies.py::batches", *ENCODING,
     ],
     "stage/evaluate": [
-        "evaluate/report.py", "evaluate/answers.py", "service/pipeline.py::_evaluate", *ENCODING,
+        "service/evaluating.py", "service/memory.py", "core/terms.py", "core/words/terms.json",
+        *(
+            f"evaluate/{name}"
+            for name in (
+                "report.py", "examined.py", "answers.py", "slices.py", "calibration.py",
+                "robustness.py", "perturbations.py", "negation.py", "behaviour.py", "swaps.py",
+                "fairness.py", "comparison.py", "costs.py", "words/synonyms.yaml",
+                "words/characters.yaml",
+            )
+        ),
+        "measures/comparison.py", "measures/fairness.py", "measures/selective.py", *ENCODING,
     ],
     "stage/release": [
-        "release/gates.py", "release/card.py", "bundle/format.py", "bundle/signature.py",
+        "release/gates.py", "release/conditions.py", "release/card.py", "bundle/format.py",
+        "bundle/signature.py",
         "service/releasing.py::_bundle",
     ],
 }  # fmt: skip
@@ -97,6 +115,8 @@ def code_of(files: list[str]) -> str:
 
 def _bare(name: str) -> str:
     name, _, function = name.partition("::")
+    if not name.endswith(".py"):
+        return (SOURCE / name).read_text(encoding="utf-8")
     tree: ast.AST = ast.parse((SOURCE / name).read_text(encoding="utf-8"))
     if function:
         [tree] = [n for n in ast.walk(tree) if getattr(n, "name", None) == function]

@@ -2,28 +2,156 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from bessemer.core.errors import ProjectError
-from bessemer.core.project import Evaluate, Labels
-from bessemer.core.report import Measurement, Report
-from bessemer.evaluate.report import difference
-from bessemer.release.gates import Rival, judge, parse
+from bessemer.core.evaluation import Evaluate
+from bessemer.core.project import Labels
+from bessemer.core.report import (
+    NOT_GIVEN,
+    Behaviour,
+    ClassReport,
+    Fairness,
+    Gap,
+    Group,
+    Measurement,
+    Perturbed,
+    Report,
+    Slice,
+)
+from bessemer.evaluate.comparison import difference
+from bessemer.measures.intervals import Sampling, exact
+from bessemer.release.conditions import asked, needs_memory, parse
+from bessemer.release.gates import Rival, judge
 from bessemer.tasks.text_classification import TextClassification
 
 METRICS = ["accuracy", "calibration_error"]
 
 
-def report(low: float, value: float, high: float) -> Report:
-    measured = {
-        name: Measurement(name=name, value=value, low=low, high=high, count=100, interval="wilson")
-        for name in METRICS
-    }
+def measured(value: float, low: float, high: float, name: str = "accuracy") -> Measurement:
+    return Measurement(name=name, value=value, low=low, high=high, count=100, interval="wilson")
+
+
+GOOD, POOR = measured(0.9, 0.8, 0.95), measured(0.6, 0.5, 0.7)
+DROP = measured(-0.1, -0.2, -0.05)
+
+
+def report(low: float, value: float, high: float, **parts: Any) -> Report:
+    metrics = {name: measured(value, low, high, name) for name in METRICS}
     return Report(
-        split="test", confidence=0.95, engine="onnx-int8", headline="accuracy", metrics=measured,
-        classes=(), confusions=(),
+        split="test", confidence=0.95, engine="onnx-int8", headline="accuracy", metrics=metrics,
+        classes=(), confusions=(), **parts,
     )  # fmt: skip
+
+
+def whole() -> Report:
+    """Return a report with a part of every kind."""
+    typos = Perturbed(
+        name="typos", keeps=True, texts=90, metric=GOOD, difference=DROP, changed=POOR
+    )
+    swapped = typos.model_copy(update={"name": "gender", "changed": measured(0.02, 0.01, 0.04)})
+    groups = (
+        Group(where={"gender": "f"}, count=50, metrics={"accuracy": GOOD}),
+        Group(where={"gender": "m"}, count=50, metrics={"accuracy": POOR}),
+        Group(where={"gender": NOT_GIVEN}, count=3, metrics={}),
+    )
+    gap = Gap(name="accuracy", measurement=measured(0.3, 0.1, 0.45), between=("m", "f"))
+    some = (Group(where={"age": "old"}, count=4, metrics={}), *groups)
+    web = Slice(
+        name="channel = web", kind="column", column="channel", value="web", metric=POOR,
+        difference=None, p=0.01, weak=True,
+    )  # fmt: skip
+    return report(
+        0.8, 0.9, 0.95,
+        slices=(web,),
+        robustness=(typos,),
+        counterfactual=(swapped,),
+        behaviour=(
+            Behaviour(name="polite", must="keep", passed=exact("passed", 1.0, 4)),
+            Behaviour(name="lost", must="change", passed=exact("passed", 0.5, 4)),
+        ),
+        fairness=(
+            Fairness(across=("gender",), groups=groups, gaps=(gap,)),
+            Fairness(across=("gender", "age"), groups=some, gaps=(gap,)),
+        ),
+        costs={"size_mb": exact("size_mb", 90.5), "latency_ms": measured(8.0, 7.0, 9.0)},
+    ).model_copy(
+        update={"classes": (ClassReport(label="a", support=9, precision=None, recall=GOOD),)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "states"),
+    [
+        ({"recall": {"at_least": 0.7, "label": "a"}}, ["passed"]),
+        ({"precision": {"at_least": 0.7, "label": "a"}}, ["not measured"]),
+        ({"recall": {"at_least": 0.7, "label": "z"}}, ["not measured"]),
+        ({"accuracy": {"at_least": 0.5, "within": {"channel": "web"}}}, ["passed"]),
+        ({"accuracy": {"at_least": 0.6, "within": {"channel": "web"}}}, ["failed"]),
+        ({"accuracy": {"at_least": 0.1, "within": {"channel": "app"}}}, ["not measured"]),
+        ({"accuracy": {"at_least": 0.6, "across": "gender"}}, ["passed", "failed"]),
+        ({"accuracy": {"gap_at_most": 0.5, "across": "gender"}}, ["passed"]),
+        ({"accuracy": {"gap_at_most": 0.4, "across": ["gender"]}}, ["failed"]),
+        # Whoever has too few rows is not told to be treated alike.
+        ({"accuracy": {"gap_at_most": 0.5, "across": ["age", "gender"]}}, ["not measured"]),
+        ({"equalised_odds": {"gap_at_most": 0.5, "across": "gender"}}, ["not measured"]),
+        ({"accuracy": {"gap_at_most": 0.5, "across": "age"}}, ["not measured"]),
+        ({"accuracy": {"drop_at_most": 0.2, "under": "typos"}}, ["passed"]),
+        ({"accuracy": {"drop_at_most": 0.15, "under": "typos"}}, ["failed"]),
+        ({"accuracy": {"at_least": 0.8, "under": "typos"}}, ["passed"]),
+        ({"accuracy": {"at_least": 0.1, "under": "case"}}, ["not measured"]),
+        ({"counterfactual": {"at_most": 0.04, "under": "gender"}}, ["passed"]),
+        ({"counterfactual": {"at_most": 0.03, "under": "gender"}}, ["failed"]),
+        ({"counterfactual": {"at_most": 1, "under": "age"}}, ["not measured"]),
+        ({"behaviour": {"at_least": 1}}, ["passed", "failed"]),
+        ({"behaviour": {"at_least": 1, "under": "polite"}}, ["passed"]),
+        ({"behaviour": {"at_least": 0, "under": "rude"}}, ["not measured"]),
+        ({"weak_slices": {"at_most": 0}}, ["failed"]),
+        ({"weak_slices": {"at_most": 1}}, ["passed"]),
+        ({"size_mb": {"at_most": 100}}, ["passed"]),
+        ({"latency_ms": {"at_most": 8.5}}, ["failed"]),
+        ({"memory_mb": {"at_most": 1e6}}, ["not measured"]),
+        ({"macro_f1": {"at_least": 0}}, ["not measured"]),
+    ],
+)
+def test_every_kind_of_condition(condition: dict, states: list[str]) -> None:
+    verdict = judge([condition], whole(), None)
+    assert [outcome.state for outcome in verdict.outcomes] == states
+    assert verdict.passed is (set(states) == {"passed"})
+    assert judge([condition], whole(), None) == verdict
+
+
+def test_better_than_live_wants_the_whole_interval() -> None:
+    for low, passed in ((0.001, True), (0.0, False), (-0.001, False)):
+        rival = Rival("small@1", measured(0.02, low, 0.04, "accuracy_difference"))
+        assert judge([{"better_than": "live"}], whole(), rival).passed is passed
+    much = {"better_than": {"than": "live", "margin": 0.01}}
+    assert not judge([much], whole(), Rival("small@1", measured(0.02, 0.01, 0.04))).passed
+    assert judge([much], whole(), None).outcomes[0].because == "nothing is live yet"
+
+
+def test_the_gate_has_measured_what_it_asks_for() -> None:
+    gate = [
+        {"accuracy": {"at_least": 0.5, "within": {"channel": "web"}}},
+        {"accuracy": {"gap_at_most": 0.5, "across": ["gender", "age"]}},
+        {"accuracy": {"drop_at_most": 0.5, "under": "typos"}},
+        {"accuracy": {"drop_at_most": 0.5, "under": "names"}},
+        {"counterfactual": {"at_most": 0.5, "under": "gender"}},
+        {"behaviour": {"at_least": 1, "under": "polite"}},
+        {"memory_mb": {"at_most": 900}},
+    ]
+    conditions = [parse(one, METRICS) for one in gate]
+    found = asked(Evaluate(slices=("region",)), conditions, ("gender", "names"))
+    assert found.slices == ("region", "channel")
+    assert found.protected == ("gender", "age")
+    assert found.robustness == ("typos",)
+    assert found.counterfactual == ("names", "gender")
+    assert needs_memory(conditions)
+    assert not needs_memory(conditions[:-1])
+    assert asked(Evaluate(robustness="all"), conditions, ()).robustness[0] == "all"
 
 
 @pytest.mark.parametrize(
@@ -62,11 +190,11 @@ def test_against_a_rival(gain: float, passed: bool) -> None:
     sides = [[frozenset(["a" if right else "b"]) for right in side] for side in (ours, theirs)]
     actual = [frozenset(["a"])] * 1000
     task = TextClassification(Labels(), ("a", "b"))
-    measured = difference(task, actual, *sides, Evaluate(resamples=200), 0)
-    assert measured.name == "accuracy_difference"
-    assert measured.value == pytest.approx(gain)
+    found = difference(task, actual, *sides, Sampling(0.95, 200, 0))
+    assert found.name == "accuracy_difference"
+    assert found.value == pytest.approx(gain)
     condition = {"not_worse_than": {"than": "live", "margin": 0.05}}
-    verdict = judge([condition], report(0.8, 0.9, 0.95), Rival("small@1", measured))
+    verdict = judge([condition], report(0.8, 0.9, 0.95), Rival("small@1", found))
     assert verdict.passed is passed
 
 
@@ -80,6 +208,16 @@ def test_against_a_rival(gain: float, passed: bool) -> None:
         ({"accuracy": {"at_least": 1}, "macro_f1": {"at_least": 1}}, "no condition"),
         ({"accuracy": {"at_least": 90}}, "less than or equal to 1"),
         ({"not_worse_than": "yesterday"}, "yesterday"),
+        ({"accuracy": {"gap_at_most": 0.1}}, "needs across"),
+        ({"accuracy": {"drop_at_most": 0.1}}, "needs under"),
+        ({"accuracy": {"at_least": 0.5, "gap_at_most": 0.1, "across": "g"}}, "exclude each other"),
+        ({"accuracy": {"at_least": 0.5, "under": "typos", "across": "g"}}, "exclude each other"),
+        ({"calibration_error": {"at_most": 0.5, "across": "g"}}, "takes no across"),
+        ({"counterfactual": {"at_most": 0.5}}, "needs under"),
+        ({"recall": {"at_least": 0.5}}, "needs label"),
+        ({"demographic_parity": {"at_most": 0.5, "across": "g"}}, "takes no at_most"),
+        ({"size_mb": {"at_least": 5}}, "takes no at_least"),
+        ({"accuracy": {"at_least": 0.5, "within": {"a": "b", "c": "d"}}}, "one column"),
     ],
 )
 def test_what_is_no_condition_is_refused(condition: dict, message: str) -> None:

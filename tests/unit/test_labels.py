@@ -15,8 +15,9 @@ from sklearn.metrics import f1_score
 from bessemer.core.project import Data, Labels
 from bessemer.measures.answers import macro_f1, micro_f1, tally
 from bessemer.measures.calibration import f1_threshold, fit_temperature, log_loss, sigmoid
+from bessemer.measures.intervals import Sampling
 from bessemer.prepare.sources.parquet import Parquet
-from bessemer.tasks.base import IGNORED, Encoded, Sampling
+from bessemer.tasks.base import IGNORED, Encoded
 from bessemer.tasks.text_classification import TextClassification
 
 SEVERAL = Labels(separator="|")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score
 
-from bessemer.measures.answers import by_label, confusions, macro_f1, tally
+from bessemer.measures.answers import by_label, confusions, macro_f1, micro_f1, tally
 from bessemer.measures.calibration import (
     calibration_error,
     fit_temperature,
     log_loss,
+    measured_error,
     probabilities,
 )
-from bessemer.measures.intervals import bootstrap, wilson
+from bessemer.measures.intervals import (
+    Sampling,
+    Statistic,
+    bootstrap,
+    difference,
+    share,
+    wilson,
+)
 
 
 def test_wilson_matches_the_textbook() -> None:
@@ -38,15 +49,78 @@ def test_a_share_of_nothing_is_refused() -> None:
 def test_bootstrap_covers_the_mean_as_often_as_it_says() -> None:
     draws = np.random.default_rng(3)
     hits = 0
-    for trial in range(200):
+    for trial in range(300):
         values = draws.normal(size=60)
-        found = bootstrap(
-            "mean", lambda rows, v=values: float(v[rows].mean()), 60, bounds=(-9, 9),
-            confidence=0.9, resamples=200, seed=trial,
-        )  # fmt: skip
+        found = bootstrap("mean", _mean_of(values), 60, Sampling(0.9, 200, trial), (-9, 9))
         hits += found.low <= 0 <= found.high
     # 90 % nominal; percentile intervals at n = 60 lose about 1.5 points; ± 3 standard errors.
-    assert 0.82 <= hits / 200 <= 0.96
+    assert 0.83 <= hits / 300 <= 0.95
+
+
+def _mean_of(values: np.ndarray) -> Statistic:
+    return lambda weights: weights @ values / weights.sum(axis=1)
+
+
+def test_a_bootstrap_is_made_again_by_its_seed_and_keeps_to_its_bounds() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    one, again, other = (
+        bootstrap("mean", _mean_of(values), 40, Sampling(0.95, 200, seed), (-9, 9))
+        for seed in (1, 1, 2)
+    )
+    assert one == again
+    assert (one.low, one.high) != (other.low, other.high)
+    assert one.value == pytest.approx(values.mean())
+    tight = bootstrap("mean", _mean_of(values), 40, Sampling(0.95, 200, 1), (-0.05, 0.05))
+    assert (tight.low, tight.high) == (min(one.value, -0.05), max(one.value, 0.05))
+
+
+def _clustered(draws: np.random.Generator, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return clusters of about 10 whose members are alike, and hits that are 0.7 on average."""
+    clusters = np.repeat(np.arange(units), draws.poisson(9, units) + 1)
+    return draws.random(len(clusters)) < draws.beta(2.8, 1.2, units)[clusters], clusters
+
+
+def test_an_interval_of_clusters_covers_and_one_that_forgets_them_does_not() -> None:
+    draws = np.random.default_rng(7)
+    held = np.zeros(3)
+    for trial in range(300):
+        hits, clusters = _clustered(draws, 60)
+        sampling = Sampling(0.95, 200, trial, clusters)
+        kept, drawn = share("s", hits, sampling), bootstrap(
+            "s", _mean_of(hits.astype(float)), len(hits), sampling
+        )  # fmt: skip
+        alone = share("s", hits, Sampling(0.95, 200, trial))
+        held += [one.low <= 0.7 <= one.high for one in (kept, drawn, alone)]
+    held /= 300
+    assert held[0] >= 0.92
+    assert held[1] >= 0.90  # 60 clusters are few for a bootstrap
+    assert held[2] <= 0.80
+
+
+def test_copies_of_an_example_count_once() -> None:
+    hits = np.arange(200) % 5 > 0
+    once = wilson("s", 160, 200, 0.95)
+    copied = share("s", np.repeat(hits, 3), Sampling(0.95, 1, 0, np.repeat(np.arange(200), 3)))
+    assert copied.count == 600
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high), abs=0.001)
+    every = share("s", np.ones(600, bool), Sampling(0.95, 1, 0, np.repeat(np.arange(200), 3)))
+    assert every.low == pytest.approx(wilson("s", 200, 200, 0.95).low, abs=0.001)
+
+
+def test_a_sampling_of_some_rows_numbers_their_clusters_anew() -> None:
+    sampling = Sampling(0.95, 3, 0, np.array([4, 1, 4, 0, 2]))
+    kept = sampling.of(np.array([True, False, True, False, True]))
+    assert kept.clusters.tolist() == [1, 1, 0]
+    [weights] = list(kept.draws(3))
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert Sampling(0.95, 3, 0).of(np.array([True, False])).clusters is None
+    assert Sampling(0.95, 3, 0).over([5, 5, 7]).clusters.tolist() == [0, 0, 1]
+
+
+def test_a_difference_of_two_shares_is_newcombes() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10: 56/70 and 48/80.
+    found = difference("d", wilson("s", 56, 70, 0.95), wilson("s", 48, 80, 0.95))
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
 
 
 def test_macro_f1_and_precision_are_scikit_learns() -> None:
@@ -59,7 +133,7 @@ def test_macro_f1_and_precision_are_scikit_learns() -> None:
     assert macro_f1(counts.sum(axis=0)) == pytest.approx(
         f1_score(actual, predicted, average="macro")
     )
-    reports = by_label(counts, labels, 0.95)
+    reports = by_label(counts, labels, Sampling(0.95, 1, 0))
     wanted = precision_score(actual, predicted, average=None)
     assert [r.precision.value for r in reports[:5]] == pytest.approx(list(wanted))
     assert reports[5].precision is None
@@ -67,9 +141,53 @@ def test_macro_f1_and_precision_are_scikit_learns() -> None:
 
 
 def test_confusions_are_sorted_and_leave_out_the_right_answers() -> None:
-    found = confusions([frozenset(a) for a in "aaabbc"], [frozenset(b) for b in "bbacbc"], 0.95)
+    sides = ([frozenset(one) for one in side] for side in ("aaabbc", "bbacbc"))
+    found = confusions(*sides, Sampling(0.95, 1, 0))
     assert [(c.actual, c.predicted) for c in found] == [("a", "b"), ("b", "c")]
-    assert found[0].share.value == pytest.approx(2 / 3)
+    assert found[0].share == wilson("share", 2, 3, 0.95)
+
+
+def test_of_labels_in_clusters_less_is_known() -> None:
+    sides = [[frozenset([one]) for one in side * 20] for side in ("aaab", "aabb")]
+    alone, clusters = Sampling(0.95, 1, 0), Sampling(0.95, 1, 0, np.repeat(np.arange(8), 10))
+    counts = tally(*sides, ("a", "b"))
+    for one, other in zip(
+        by_label(counts, "ab", alone), by_label(counts, "ab", clusters), strict=True
+    ):
+        assert one.support == other.support
+    wide = by_label(counts[np.argsort(np.arange(80) % 4)], "ab", clusters)[0].recall
+    narrow = by_label(counts, "ab", alone)[0].recall
+    assert wide.value == narrow.value == pytest.approx(2 / 3)
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    [confused] = confusions(*sides, alone)
+    assert confused.share == wilson("share", 20, 60, 0.95)
+    rows = np.argsort(np.arange(80) % 4)
+    apart = ([side[row] for row in rows] for side in sides)
+    [together] = confusions(*apart, clusters)
+    assert together.share.value == confused.share.value
+    assert together.share.high > confused.share.high + 0.05
+
+
+def test_several_answers_of_a_text_are_no_independent_ones() -> None:
+    counts = np.array([[[3, 3, 3]], [[0, 3, 3]]] * 10)
+    [found] = by_label(counts, ["x"], Sampling(0.95, 1, 0))
+    assert (found.support, found.precision.count) == (60, 60)
+    # By hand: the design effect is 60 / 19, and Student's t is 2.0010 of 59 and 2.0930 of 19.
+    worth = 19 * (2.0010 / 2.0930) ** 2
+    wanted = wilson("precision", worth / 2, worth, 0.95)
+    assert (found.precision.low, found.precision.high) == pytest.approx(
+        (wanted.low, wanted.high), abs=1e-4
+    )
+
+
+def test_f1s_of_many_draws_are_those_of_each() -> None:
+    counts = np.random.default_rng(2).integers(0, 4, (6, 5, 3))
+    counts[..., 1:] += counts[..., :1]
+    counts[0, 2] = 0
+    assert macro_f1(counts) == pytest.approx([float(macro_f1(one)) for one in counts])
+    assert micro_f1(counts).shape == (6, 5)
+    assert micro_f1(counts[0])[2] == 1.0
+    assert macro_f1(counts * 0).tolist() == [1.0] * 6
 
 
 def test_the_temperature_that_was_put_in_is_found() -> None:
@@ -93,32 +211,62 @@ def test_probabilities_of_huge_logits_are_finite() -> None:
     assert found.sum(axis=1) == pytest.approx(1)
 
 
-def test_a_statistic_that_grows_with_noise_keeps_its_point_inside() -> None:
+def _told(draws: np.random.Generator, count: int, curve: Any) -> list[list[tuple[float, bool]]]:
+    confidence = draws.beta(8, 1, count)
+    right = draws.random(count) < curve(confidence)
+    return [[pair] for pair in zip(confidence.tolist(), right.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [lambda c: c, lambda c: c**1.5, lambda c: np.maximum(c - 0.1, 0)],
+    ids=["calibrated", "c ** 1.5", "c - 0.1"],
+)
+def test_the_interval_of_calibration_error_holds_the_truth(curve: Any) -> None:
+    many = np.random.default_rng(0).beta(8, 1, 200_000)
+    truth = float(np.abs(many - curve(many)).mean())
+    draws = np.random.default_rng(4)
+    found = [
+        measured_error(_told(draws, 400, curve), Sampling(0.95, 200, trial)) for trial in range(100)
+    ]
+    held = np.mean([one.low <= truth <= one.high for one in found])
+    assert held >= 0.89  # nominal 0.95, less three standard errors
+    above = np.mean([one.value > truth for one in found])
+    assert above > 0.5  # what the interval has to make good
+    assert np.mean([one.high - one.low for one in found]) < 0.09
+
+
+def test_calibration_error_is_of_all_answers_and_of_clusters() -> None:
     draws = np.random.default_rng(5)
-    confidence = draws.uniform(0.5, 1, 150)
-    correct = draws.uniform(size=150) < confidence
-    found = bootstrap(
-        "calibration_error", lambda rows: calibration_error(confidence[rows], correct[rows]), 150,
-        confidence=0.95, resamples=300, seed=0, bounds=(0.0, 1.0),
-    )  # fmt: skip
-    assert 0 <= found.low < found.value < found.high <= 1
+    told = _told(draws, 300, lambda c: c - 0.1)
+    alone = measured_error(told, Sampling(0.95, 300, 0))
+    pairs = [pair for [pair] in told]
+    scores, right = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    assert alone.value == pytest.approx(calibration_error(scores, right))
+    assert 0 <= alone.low < alone.value < alone.high <= 1
+    assert alone == measured_error(told, Sampling(0.95, 300, 0))
+    # Every answer four times: as a text's, as a cluster's, and as if each were another.
+    texts = measured_error([one * 4 for one in told], Sampling(0.95, 300, 0))
+    clusters = measured_error(
+        [one for one in told for _ in range(4)],
+        Sampling(0.95, 300, 0, np.repeat(np.arange(300), 4)),
+    )
+    apart = measured_error([one for one in told for _ in range(4)], Sampling(0.95, 300, 0))
+    assert (texts.count, clusters.count) == (300, 1200)
+    assert (texts.low, texts.high) == (clusters.low, clusters.high)
+    assert texts.high - texts.low > 1.5 * (apart.high - apart.low)
 
 
-@pytest.mark.parametrize(("gap", "least"), [(0.1, 0.9), (0.0, 0.5)])
-def test_the_interval_of_calibration_error_holds_the_truth(gap: float, least: float) -> None:
-    """A model that boasts by `gap`; where nothing is wrong, 0 lies at the edge of all values."""
-    held = 0
-    for trial in range(60):
-        draws = np.random.default_rng(trial)
-        confidence = draws.uniform(0.6, 1, 340)
-        correct = draws.uniform(size=340) < confidence - gap
+def test_a_few_right_answers_do_not_show_that_scores_can_be_believed() -> None:
+    found = measured_error([[(1.0, True)]] * 50, Sampling(0.95, 100, 0))
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - wilson("s", 50, 50, 0.95).low)
+    one = measured_error([[(0.9, True)]], Sampling(0.95, 100, 0))
+    assert (one.low, one.high) == (0, 1)
 
-        def statistic(rows, confidence=confidence, correct=correct) -> float:
-            return calibration_error(confidence[rows], correct[rows])
 
-        found = bootstrap(
-            "calibration_error", statistic, 340,
-            confidence=0.95, resamples=200, seed=trial, bounds=(0.0, 1.0),
-        )  # fmt: skip
-        held += found.low <= gap + 0.005 and found.high >= gap - 0.005
-    assert held >= least * 60
+def test_ten_thousand_answers_are_judged_in_a_moment() -> None:
+    told = _told(np.random.default_rng(6), 10_000, lambda c: c)
+    start = time.process_time()
+    measured_error(told, Sampling(0.95, 1000, 0))
+    assert time.process_time() - start < 0.5

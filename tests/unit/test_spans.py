@@ -15,10 +15,11 @@ from tests.families import spans
 
 from bessemer.core.errors import DataError
 from bessemer.core.project import Data, Labels
+from bessemer.measures.intervals import Sampling
 from bessemer.prepare.sources.conll import Conll
 from bessemer.pretrained.resolve import resolve
 from bessemer.serve.residents import tokenizer
-from bessemer.tasks.base import IGNORED, Encoded, Sampling, Span
+from bessemer.tasks.base import IGNORED, Encoded, Span
 from bessemer.tasks.token_classification import TokenClassification, _words, best_tags
 
 LABELS = ("person", "town")

@@ -47,6 +47,17 @@ ENCODER, CONFIG, HEAD, ADAPTER, ADAPTER_CONFIG = (
 )
 
 
+class GroupThresholds(Record):
+    """What is added to the logits of favoured labels, by the group of whom a text is about."""
+
+    #: Columns that made the groups; the values of several are joined as `JOIN` joins them.
+    across: tuple[str, ...]
+    #: Labels that are good to get.
+    labels: tuple[str, ...]
+    #: In logits.
+    offsets: dict[str, float]
+
+
 class Contents(Record):
     """What an engine and a task need to turn a text into an answer."""
 
@@ -67,6 +78,8 @@ class Contents(Record):
     calibration: dict[str, float]
     #: The headline metric on the validation split by engine, the checked fall-back's evidence.
     validation_score: dict[str, float]
+    #: Only where the project asks for them; callers say which group applies.
+    group_thresholds: GroupThresholds | None = None
 
 
 def read(path: Path) -> Contents:

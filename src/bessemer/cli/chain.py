@@ -20,6 +20,11 @@ from bessemer.core.records import Run, Until
 
 app = typer.Typer(rich_markup_mode=None)
 
+OverrideOption = Annotated[
+    str | None,
+    typer.Option("--override", help="Release in spite of the gate, for this reason (owners)."),
+]
+
 
 @app.command()
 def run(
@@ -27,6 +32,7 @@ def run(
     no_deploy: Annotated[
         bool, typer.Option("--no-deploy", help="End with the signed release.")
     ] = False,
+    override: OverrideOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -35,7 +41,7 @@ def run(
 
     Ends with 3 when the gate lets nothing pass.
     """
-    return _run(project, "release" if no_deploy else "deploy", home, as_json)
+    return _run(project, "release" if no_deploy else "deploy", home, as_json, override)
 
 
 @app.command()
@@ -74,19 +80,22 @@ def evaluate(
 @app.command()
 def release(
     project: ProjectArgument = Path(),
+    override: OverrideOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> int:
     """Run as far as the signed release, and deploy nothing."""
-    return _run(project, "release", home, as_json)
+    return _run(project, "release", home, as_json, override)
 
 
-def _run(project: Path, until: Until, home: Path | None, as_json: bool) -> int:
+def _run(
+    project: Path, until: Until, home: Path | None, as_json: bool, override: str | None = None
+) -> int:
     from bessemer.cli import draw
 
     with draw.Bar() as bar:
-        done = platform(home).run(project, until=until, watcher=bar)
+        done = platform(home).run(project, until=until, override=override, watcher=bar)
     if as_json:
         print_json(summary(done))
     else:

@@ -21,7 +21,8 @@ from rich.table import Table
 from bessemer.core.dataset import Dataset
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Run
-from bessemer.core.report import Measurement, Report, Verdict
+from bessemer.core.report import Measurement, Report
+from bessemer.core.verdict import Verdict
 
 SCALE = 32
 WEAKEST = 5
@@ -75,6 +76,9 @@ def run(record: Run) -> None:
         out.print("  " + " → ".join(stages))
     if record.report:
         report(record.report)
+        if record.report.mitigated is not None and record.report.mitigated.caution:
+            out.print(f"[bold yellow]Caution.[/] {escape(record.report.mitigated.caution)}")
+        out.print(f"everything that was measured: bessemer reports show {record.id}", style="dim")
     if record.verdict:
         verdict(record.verdict)
     if record.release:
@@ -115,6 +119,8 @@ def verdict(record: Verdict) -> None:
     out = console()
     word = "[bold green]passed[/]" if record.passed else "[bold red]failed[/]"
     out.print(f"\n[bold]Gate[/] {word}")
+    if (said := record.override) is not None:
+        out.print(f"  [bold yellow]overridden[/] by {escape(said.by)}: {escape(said.reason)}")
     for outcome in record.outcomes:
         mark = MARKS[outcome.state]
         out.print(

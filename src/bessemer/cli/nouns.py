@@ -20,7 +20,7 @@ from bessemer.core.records import Key
 from bessemer.core.report import Report
 
 app = typer.Typer(rich_markup_mode=None)
-runs = typer.Typer(help="List and show runs.")
+runs = typer.Typer(help="List, show and compare runs.")
 releases = typer.Typer(help="List, show and verify releases.")
 deployments = typer.Typer(help="List deployments; promote, roll back, unload, load.")
 aliases = typer.Typer(help="List, set and remove other names of routes.")
@@ -82,6 +82,25 @@ def show_run(
         from bessemer.cli import draw
 
         draw.run(found)
+
+    show(found, as_json, draw)
+
+
+@runs.command("compare")
+def compare_runs(
+    first: Annotated[str, typer.Argument(help="Its id.")],
+    second: Annotated[str, typer.Argument(help="Another's.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show two runs side by side: settings that differ, metrics, seconds, and who is better."""
+    found = platform(home).runs.compare(first, second)
+
+    def draw() -> None:
+        from bessemer.cli.draw_report import side_by_side
+
+        side_by_side(found)
 
     show(found, as_json, draw)
 

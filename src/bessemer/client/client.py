@@ -28,9 +28,11 @@ from bessemer.core.records import (
     Release,
     Role,
     Run,
+    RunComparison,
     Until,
     Verification,
 )
+from bessemer.core.report import Comparison, ReportDocument
 from bessemer.service import project_file, recipe
 
 POLL_SECONDS = 0.5
@@ -52,6 +54,7 @@ class Client:
         self._http = Http(url.rstrip("/") + "/api/v1", key)
         self.runs = _Runs(self._http)
         self.datasets = _Datasets(self._http)
+        self.reports = _Reports(self._http)
         self.releases = _Releases(self._http)
         self.deployments = _Deployments(self._http)
         self.aliases = _Aliases(self._http)
@@ -69,14 +72,19 @@ class Client:
         return Inspection.model_validate(found)
 
     def run(
-        self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
+        self,
+        project: str | Path,
+        *,
+        until: Until = "deploy",
+        override: str | None = None,
+        watcher: Watcher | None = None,
     ) -> Run:
         """Send a project and its files, run it there and wait; see `Platform.run`.
 
         Raises:
             BessemerError: The run failed; the message is the server's.
         """
-        body = {**self._sent(project), "until": until}
+        body = {**self._sent(project), "until": until, "override": override}
         run = Run.model_validate(self._http.call("POST", "/runs", body))
         told: set[str] = set()
         while True:
@@ -104,9 +112,20 @@ class Client:
         """Run as far as the report."""
         return self.run(project, until="evaluate", watcher=watcher)
 
-    def release(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
+    def release(
+        self,
+        project: str | Path,
+        *,
+        override: str | None = None,
+        watcher: Watcher | None = None,
+    ) -> Run:
         """Run as far as the signed release, and deploy nothing."""
-        return self.run(project, until="release", watcher=watcher)
+        return self.run(project, until="release", override=override, watcher=watcher)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Have two models held against each other on the same test rows; see `Platform.compare`."""
+        path = f"/comparisons/{quoted(first)}/{quoted(second)}"
+        return Comparison.model_validate(self._http.call("GET", path))
 
     def deploy(
         self, release: str, route: str | None = None, canary: float | None = None
@@ -137,6 +156,28 @@ class _Runs:
     def show(self, run: str) -> Run:
         """Return one run."""
         return Run.model_validate(self._http.call("GET", f"/runs/{quoted(run)}"))
+
+    def compare(self, first: str, second: str) -> RunComparison:
+        """Return two runs side by side."""
+        path = f"/runs/{quoted(first)}/compare/{quoted(second)}"
+        return RunComparison.model_validate(self._http.call("GET", path))
+
+
+class _Reports:
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def show(self, run: str) -> ReportDocument:
+        """Return the report of a run, a release or a project, with the texts that it shows."""
+        return ReportDocument.model_validate(self._http.call("GET", f"/reports/{quoted(run)}"))
+
+    def page(self, run: str, language: str = "en") -> str:
+        """Return a report as one HTML file."""
+        query = urllib.parse.urlencode({"language": language})
+        with tempfile.TemporaryFile() as received:
+            self._http.receive(f"/reports/{quoted(run)}/page?{query}", received)
+            received.seek(0)
+            return received.read().decode()
 
 
 class _Datasets:

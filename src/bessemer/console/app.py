@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bessemer.console import data, deployments, label
+from bessemer.console import data, deployments, label, reports, runs
 from bessemer.console.forms import form
 from bessemer.console.guard import CONSOLE, LOGIN, LOGOUT, STATIC, Guard
 from bessemer.console.live import Live
@@ -32,7 +32,7 @@ from bessemer.serve.dataplane import DataPlane
 from bessemer.service.platform import Platform
 
 #: In the order of the navigation. Each has a `NAME` and `routes(shell)`.
-ROOMS = (data, label, deployments)
+ROOMS = (data, label, runs, reports, deployments)
 #: The room that an owner's log-in leads to.
 FIRST = deployments
 #: Where a log-in may lead to.

@@ -16,6 +16,7 @@ from bessemer.console.live import mark
 from bessemer.console.shell import Shell
 from bessemer.core.errors import UnknownNameError
 from bessemer.core.records import Deployment
+from bessemer.serve.answers import Wanted
 from bessemer.serve.routing import Served
 from bessemer.service.deployments import Deployments
 
@@ -129,7 +130,7 @@ class Room:
         text = (await form(request)).get("text", "")
         key = request.scope["state"]["session"].key
         began = time.perf_counter()
-        answer = await self._shell.plane.predict(route, key, [text], MOST_LABELS)
+        answer = await self._shell.plane.predict(route, key, [text], Wanted(MOST_LABELS))
         return self._shell.pages.render(
             request,
             "tried.html",

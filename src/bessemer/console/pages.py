@@ -40,8 +40,10 @@ class Pages:
         self._templates.filters |= {
             "time": _time,
             "seconds": _seconds,
+            "duration": _duration,
             "count": "{:,}".format,
             "fraction": _fraction,
+            "signed": _signed,
             "warmth": _warmth,
         }
         self._templates.globals |= {"version": VERSION}
@@ -90,9 +92,22 @@ def _seconds(value: float) -> str:
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
+def _duration(seconds: float) -> str:
+    """Return seconds as people tell them, from milliseconds to hours."""
+    if seconds < 60:
+        return _seconds(seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _fraction(value: float | None) -> str:
     """Return a number of about 0 to 1 with two digits, or a dash."""
     return "–" if value is None else f"{value:.2f}"
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign; the minus is not a hyphen."""
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _warmth(value: float | None) -> int:

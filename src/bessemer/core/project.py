@@ -6,14 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-
-
-class Block(BaseModel):
-    """A block of the project file: an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from bessemer.core.block import Block, Share, Slug
+from bessemer.core.evaluation import Condition, Evaluate
 
 
 class Columns(Block):
@@ -164,6 +158,16 @@ class Search(Block):
     )
 
 
+#: What is done in training, or after it, so that groups fare alike.
+Mitigation = Literal[
+    "reweigh",
+    "balanced-sampling",
+    "counterfactual-augmentation",
+    "group-robust",
+    "group-thresholds",
+]
+
+
 class Train(BaseModel):
     """How weights are learnt; the method's own options stand beside its name."""
 
@@ -182,6 +186,12 @@ class Train(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where gradients are computed; auto takes a graphics card if there is."
     )
+    mitigation: Mitigation | None = Field(
+        None,
+        description="What is done so that the groups of evaluate.protected fare alike; the report"
+        " shows what it changes and costs. counterfactual-augmentation reads"
+        " evaluate.counterfactual instead.",
+    )
     search: Search | None = Field(
         None,
         description="Try several values of the method's options and take the best on validation:"
@@ -192,36 +202,6 @@ class Train(BaseModel):
     def options(self) -> dict[str, Any]:
         """Return the method's own options: what is no field of this block."""
         return dict(self.__pydantic_extra__ or {})
-
-
-class Evaluate(Block):
-    """How the report is made."""
-
-    confidence: float = Field(0.95, ge=0.5, lt=1, description="Coverage of the intervals.")
-    resamples: int = Field(1000, ge=100, le=100_000, description="Draws of the bootstrap.")
-
-
-class Threshold(Block):
-    """A bound on one metric, held by the end of its interval and not by the point."""
-
-    at_least: float | None = Field(None, ge=0, le=1, description="Bound on the lower end.")
-    at_most: float | None = Field(None, ge=0, le=1, description="Bound on the upper end.")
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> Threshold:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("needs at_least or at_most")
-        return self
-
-
-class NotWorse(Block):
-    """The new accuracy may be lower than the live release's by `margin` at most."""
-
-    than: Literal["live"] = "live"
-    margin: float = Field(0.02, ge=0, lt=1, description="Loss of accuracy that is tolerated.")
-
-
-Condition = dict[str, Any]
 
 
 class Serve(Block):
@@ -240,12 +220,26 @@ class Serve(Block):
         description="Share of the texts with a known label that may be answered with none of the"
         " labels; sets the threshold. Without it 0.01, if data.labels.out_of_scope is set.",
     )
+    precision: float | None = Field(
+        None,
+        ge=0.5,
+        lt=1,
+        description="Share of right answers that is wanted among those that are given, instead of"
+        " `refuse`: as few texts as possible are answered with none of the labels, but so many"
+        " that validation bears it out with 95 % confidence.",
+    )
     route: Slug | None = Field(None, description="Name in the address; else the project's name.")
     canary: Share | None = Field(
         None,
         description="Share of the callers who get a new release until it is promoted, when another"
         " one is live; without it the new one is live at once.",
     )
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Serve:
+        if self.refuse is not None and self.precision is not None:
+            raise ValueError("refuse and precision exclude each other: each sets the threshold")
+        return self
 
 
 class Budget(Block):
@@ -311,8 +305,8 @@ class Project(Block):
     gate: tuple[Condition, ...] = Field(
         ({"not_worse_than": "live"},),
         min_length=1,
-        description="Conditions; each is a metric with at_least or at_most,"
-        " or not_worse_than: live.",
+        description="Conditions; each is something measured with a bound, or not_worse_than: live"
+        " or better_than: live.",
     )
     serve: Serve = Field(default_factory=Serve)
     label: Label = Field(default_factory=Label)

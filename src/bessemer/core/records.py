@@ -8,8 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bessemer.core.dataset import Dataset
+from bessemer.core.notebook import table
 from bessemer.core.record import Record
-from bessemer.core.report import Report, Verdict
+from bessemer.core.report import Comparison, Report
+from bessemer.core.verdict import Verdict
 
 Role = Literal["owner", "caller", "annotator"]
 #: The last thing that a run is asked to do.
@@ -65,15 +67,53 @@ class Run(Record):
     resolved: dict[str, Any]
     #: Digest of its data set; None in runs of older versions.
     dataset: str | None = None
+    #: Digest of each stage's output, by stage; none in runs of older versions.
+    stages: dict[str, str] = Field(default_factory=dict)
+    #: How many models were judged by its test split so far, this one among them.
+    judged: int | None = None
+    #: Validation before the first epoch and after each: "log_loss" in nats, "score" of the headline
+    #: metric. Empty where a method has no epochs.
+    course: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """Return how it went, its report and the gate's verdict, for a notebook."""
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        rows = [("state", self.state), ("stages", stages), ("release", self.release or "none")]
+        rows += [("error", self.error)] if self.error else []
+        parts = [table(f"run {self.id} of {self.project}", ("", ""), rows)]
+        parts += [self.report._repr_html_()] if self.report else []
+        if self.verdict is not None:
+            outcomes = ((o.condition, o.state, o.because) for o in self.verdict.outcomes)
+            parts.append(table("gate", ("condition", "state", "because"), outcomes))
+        return "".join(parts)
+
+
+class SettingChange(Record):
+    """A setting that differs between two runs; None where one of them has no such setting."""
+
+    key: str
+    first: Any
+    second: Any
+
+
+class RunComparison(Record):
+    """Two runs side by side."""
+
+    first: Run
+    second: Run
+    changed: tuple[SettingChange, ...]
+    #: Their models on the same test rows, or why these cannot be compared.
+    comparison: Comparison | None
+    because: str = ""
 
 
 class Release(Record):
-    """A model that passed its gate: signed, and named `<project>@<number>`."""
+    """A model that passed its gate, or was let pass: signed, and named `<project>@<number>`."""
 
     id: str
     project: str
     number: int
-    state: Literal["approved"]
+    state: Literal["approved", "overridden"]
     run: str
     #: Digest that names the bundle in the store.
     bundle: str

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from bessemer.core.progress import Progress, Step
-from bessemer.tasks.base import Features, Logits
+from bessemer.tasks.base import Features
 
 CHUNK = 64
+Found = TypeVar("Found")
 
 
 def answers(
-    run: Callable[[Sequence[Features]], list[Logits]],
+    run: Callable[[Sequence[Features]], list[Found]],
     features: Sequence[Features],
     progress: Progress,
     what: str,
-) -> list[Logits]:
-    """Return the logits of each text, in the order of `features`.
+) -> list[Found]:
+    """Return what an engine makes of each text, in the order of `features`.
 
     Args:
         run: The engine's; it is called from as many threads as there are cores.
@@ -27,7 +29,7 @@ def answers(
         what: What the watcher is told is being done.
     """
     chunks = [features[start : start + CHUNK] for start in range(0, len(features), CHUNK)]
-    results: list[Logits] = []
+    results: list[Found] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in pool.map(run, chunks):
             results += part

@@ -1,78 +1,111 @@
-"""The verb `evaluate`: from logits to a report with intervals; and one model against another."""
+"""The verb `evaluate`: from logits to a report with intervals, and the texts that it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bessemer.core.project import Evaluate
-from bessemer.core.report import Measurement, Report
-from bessemer.measures.answers import resampled
-from bessemer.measures.intervals import bootstrap
-from bessemer.tasks.base import Answers, Calibration, Encoded, Logits, Sampling, Task
+from bessemer.core import terms
+from bessemer.core.evaluation import Evaluate
+from bessemer.core.report import Confusion, Example, Examples, Fairness, Measurement, Report
+from bessemer.evaluate.behaviour import behave
+from bessemer.evaluate.calibration import calibration_report
+from bessemer.evaluate.examined import SHOWN, Ask, Examined
+from bessemer.evaluate.fairness import fairness
+from bessemer.evaluate.robustness import perturbed
+from bessemer.evaluate.robustness import resolve as perturbations
+from bessemer.evaluate.slices import slices
+from bessemer.evaluate.swaps import counterfactual
+from bessemer.tasks.base import label_of
 
 
-def report(
-    task: Task,
-    actual: Sequence[Answers],
-    encoded: Encoded,
-    logits: Sequence[Logits],
-    settings: Evaluate,
-    *,
-    calibration: Calibration,
-    engine: str,
-    seed: int,
-) -> Report:
-    """Return the report of the test split.
+@dataclass(frozen=True)
+class Subject:
+    """A model that is evaluated."""
+
+    examined: Examined
+    #: The validation split: thresholds are chosen there and held against the test split.
+    validation: Examined
+    #: Of each test text, shape [n, width], or None where it has no one vector.
+    vectors: NDArray[np.float32] | None
+    #: Asks the model about other texts.
+    ask: Ask
+    #: Name of the engine, for the record.
+    engine: str
+    #: What serving it costs.
+    costs: dict[str, Measurement] = field(default_factory=dict)
+
+
+def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
+    """Return the report of the test split, and the texts that it shows.
 
     Args:
-        task: Which decides what is measured.
-        actual: What is right for each text.
-        encoded: The texts.
-        logits: Of the engine that will serve, one array a text.
-        settings: Coverage and resamples.
-        calibration: As it will be served.
-        engine: Its name, for the record.
-        seed: Of the bootstrap.
+        subject: Who is evaluated, on what.
+        settings: What is measured; perturbations, swaps and behavioural tests cost a pass each.
     """
-    sampling = Sampling(settings.confidence, settings.resamples, seed)
-    metrics, classes, confusions = task.judge(actual, encoded, logits, calibration, sampling)
-    return Report(
+    examined, sampling = subject.examined, subject.examined.sampling
+    metrics, classes, confusions = examined.task.judge(
+        examined.actual, examined.encoded, examined.logits, examined.calibration, sampling
+    )
+    found, weak = slices(examined, settings, subject.vectors)
+    changed = {
+        name: perturbed(examined, name, subject.ask, sampling.seed)
+        for name in perturbations(settings.robustness, examined.task, "evaluate.robustness: ")
+    }
+    lists = terms.lists(settings.terms)
+    swapped = {
+        name: counterfactual(examined, name, lists[name], subject.ask, sampling.seed)
+        for name in settings.counterfactual
+    }
+    tests, failures, _ = behave(settings.behaviour, examined, subject.ask)
+    measured = Report(
         split="test",
         confidence=settings.confidence,
-        engine=engine,
-        headline=task.metric_names[0],
+        engine=subject.engine,
+        headline=examined.task.metric_names[0],
         metrics=metrics,
         classes=tuple(classes),
         confusions=tuple(confusions),
+        slices=tuple(found),
+        calibration=calibration_report(examined, subject.validation),
+        robustness=tuple(one for one, _ in changed.values()),
+        behaviour=tuple(tests),
+        fairness=tuple(groups(examined, settings)),
+        counterfactual=tuple(one[0] for one in swapped.values() if one is not None),
+        costs=subject.costs,
+    )
+    return measured, Examples(
+        confusions=_confused(examined, confusions),
+        slices=weak,
+        robustness={name: tuple(shown) for name, (_, shown) in changed.items()},
+        behaviour={name: tuple(shown) for name, shown in failures.items()},
+        counterfactual={name: tuple(one[1]) for name, one in swapped.items() if one is not None},
     )
 
 
-def difference(
-    task: Task,
-    actual: Sequence[Answers],
-    ours: Sequence[Answers],
-    theirs: Sequence[Answers],
-    settings: Evaluate,
-    seed: int,
-) -> Measurement:
-    """Return the headline metric of one model less another's on the same rows, paired bootstrap.
+def groups(examined: Examined, settings: Evaluate) -> list[Fairness]:
+    """Return how the groups of the protected columns compare."""
+    return fairness(examined, settings.protected, settings.favourable, settings.least)
 
-    Args:
-        task: Which says what the headline metric is.
-        actual: What is right for each text.
-        ours: What the new model answers.
-        theirs: What the other one does.
-        settings: Coverage and resamples.
-        seed: Of the bootstrap.
-    """
-    counts = np.stack([task.tallies(actual, ours), task.tallies(actual, theirs)], axis=1)
-    return bootstrap(
-        f"{task.metric_names[0]}_difference",
-        resampled(counts, lambda both: task.score(both[0]) - task.score(both[1])),
-        len(counts),
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=seed,
-    )
+
+def _confused(
+    examined: Examined, confusions: Sequence[Confusion]
+) -> dict[str, tuple[Example, ...]]:
+    """Return texts of each confusion, the surest first."""
+    shown: dict[str, list[int]] = {f"{c.actual} → {c.predicted}": [] for c in confusions}
+    wrong = np.flatnonzero(~examined.right)
+    for row in wrong[np.argsort(-examined.score[wrong], kind="stable")].tolist():
+        right, given = examined.actual[row], examined.answered[row]
+        missed = {label_of(one) for one in right - given}
+        instead = {label_of(one) for one in given - right}
+        for pair in confusions:
+            place = shown[f"{pair.actual} → {pair.predicted}"]
+            other = pair.predicted in instead or pair.predicted.startswith("(")
+            if pair.actual in missed and other and len(place) < SHOWN:
+                place.append(row)
+    return {
+        name: tuple(examined.example(row) for row in rows) for name, rows in shown.items() if rows
+    }

@@ -16,7 +16,7 @@ from fastapi import Path as InPath
 from pydantic import Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, StreamingResponse
 
 from bessemer.core.dataset import Inspection
 from bessemer.core.datasets import Difference, Form, NamedDataset
@@ -30,9 +30,11 @@ from bessemer.core.records import (
     Release,
     Role,
     Run,
+    RunComparison,
     Until,
     Verification,
 )
+from bessemer.core.report import Comparison, ReportDocument
 from bessemer.http.bodies import Strict, parse
 from bessemer.service.platform import Platform
 
@@ -52,6 +54,8 @@ class RunBody(ProjectBody):
     """A project to run, as far as `until`."""
 
     until: Until = "deploy"
+    #: An owner's reason to release in spite of the gate.
+    override: str | None = None
 
 
 class DeploymentBody(Strict):
@@ -101,6 +105,7 @@ def routes(platform: Platform) -> APIRouter:
         return platform.acting_for(request.state.key)
 
     _projects(router, acting)
+    _reports(router, acting)
     _datasets(router, acting)
     _releases(router, acting)
     _deployments(router, acting)
@@ -141,8 +146,8 @@ def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     async def submit(request: Request) -> Run:
         """Begin a run; follow it with `GET /api/v1/runs/{run}`."""
         body = await parse(request, RunBody)
-        jobs = acting(request).jobs
-        return await run_in_threadpool(jobs.submit, body.project, body.files, body.until)
+        submit = acting(request).jobs.submit
+        return await run_in_threadpool(submit, body.project, body.files, body.until, body.override)
 
     @router.get("/runs", name="runs.list")
     def list_runs(request: Request, project: str | None = None) -> list[Run]:
@@ -153,6 +158,28 @@ def _projects(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
     def show_run(request: Request, run: str) -> Run:
         """Show one run."""
         return acting(request).runs.show(run)
+
+    @router.get("/runs/{first}/compare/{second}", name="runs.compare")
+    def compare_runs(request: Request, first: str, second: str) -> RunComparison:
+        """Show two runs side by side."""
+        return acting(request).runs.compare(first, second)
+
+
+def _reports(router: APIRouter, acting: Callable[[Request], Platform]) -> None:
+    @router.get("/reports/{run}", name="reports.show")
+    def show_report(request: Request, run: str) -> ReportDocument:
+        """Show the report of a run, a release or a project, with the texts that it shows."""
+        return acting(request).reports.show(run)
+
+    @router.get("/reports/{run}/page", name="reports.page", response_class=HTMLResponse)
+    def page(request: Request, run: str, language: str = "en") -> HTMLResponse:
+        """Send a report as one HTML file."""
+        return HTMLResponse(acting(request).reports.page(run, language))
+
+    @router.get("/comparisons/{first}/{second}", name="compare")
+    def compare(request: Request, first: str, second: str) -> Comparison:
+        """Hold two models against each other on the same test rows."""
+        return acting(request).compare(first, second)
 
 
 def _datasets(router: APIRouter, acting: Callable[[Request], Platform]) -> None:

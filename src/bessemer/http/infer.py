@@ -25,7 +25,7 @@ from bessemer.http.bodies import (
 )
 from bessemer.http.metrics import Metrics
 from bessemer.http.v2 import check_version, find
-from bessemer.serve.answers import Answer
+from bessemer.serve.answers import Answer, Wanted
 from bessemer.serve.dataplane import DataPlane
 
 _JSON_LENGTH = tensors.JSON_LENGTH.lower().encode()
@@ -95,7 +95,7 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         wanted(body, served.resident.task.describe())
         seconds = sooner(body, deadline(request))
         coming = plane.predict(
-            model, owner, texts, None, tensors=True, sticky=caller, deadline=seconds
+            model, owner, texts, Wanted(tensors=True), sticky=caller, deadline=seconds
         )
         answer = await unless_gone(request, coming)
         check_version(model, version, answer.release)

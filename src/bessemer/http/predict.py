@@ -11,15 +11,22 @@ from pydantic import Field
 from bessemer.core.errors import RequestError
 from bessemer.http.bodies import Json, Strict, deadline, headers, key, parse, sticky, unless_gone
 from bessemer.http.metrics import Metrics
-from bessemer.serve.answers import Answer
+from bessemer.serve.answers import Answer, Wanted
 from bessemer.serve.dataplane import DataPlane
 from bessemer.tasks.base import Task
+
+#: Parameters that the data plane itself holds against what serves.
+EVERYWHERE = ("top_k", "label_sets", "group")
 
 
 class Parameters(Strict):
     """Options of a prediction, those that `huggingface_hub` sends among them."""
 
     top_k: int | None = Field(1, ge=1, le=10_000)
+    #: Of texts with one label: how often the labels told must have the right one among them.
+    label_sets: float | None = Field(None, gt=0, lt=1)
+    #: Whose thresholds apply, where the release has some by group.
+    group: str | None = Field(None, max_length=1000)
     #: Of text classification: how scores are made of logits.
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
     #: Of token classification: how tokens become entities.
@@ -29,16 +36,26 @@ class Parameters(Strict):
 
 
 class Prediction(Strict):
-    """The body of a prediction; `top_k` may stand beside `inputs` or in `parameters`."""
+    """The body of a prediction.
+
+    `top_k`, `label_sets` and `group` may stand beside `inputs` or in `parameters`.
+    """
 
     inputs: str | list[str]
     top_k: int | None = Field(None, ge=1, le=10_000)
+    label_sets: float | None = Field(None, gt=0, lt=1)
+    group: str | None = Field(None, max_length=1000)
     parameters: Parameters = Field(default_factory=Parameters)
 
     @property
     def asked(self) -> bool:
         """Return whether it says how many labels are wanted."""
         return self.top_k is not None or "top_k" in self.parameters.model_fields_set
+
+    @property
+    def coverage(self) -> float | None:
+        """Return how often the labels told must have the right one among them, or None."""
+        return self.label_sets or self.parameters.label_sets
 
 
 def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
@@ -50,17 +67,26 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
         """Answer each text with its most probable labels, or with the entities in it.
 
         One text gives `[{"label", "score"}, …]`. Several give one object a text where each has
-        one label, else, or with `top_k`, one list a text. With `parameters` the answer is shaped
-        as Hugging Face's hosted models shape it: labels come in one list a text, however many.
+        one label, else, or with `top_k` or `label_sets`, one list a text. With `parameters` the
+        answer is shaped as Hugging Face's hosted models shape it: labels come in one list a text,
+        however many.
         """
         began = time.perf_counter()
         body = await parse(request, Prediction)
-        if body.parameters.model_fields_set - {"top_k"}:
+        if body.parameters.model_fields_set.difference(EVERYWHERE):
             _check(body.parameters, plane.routing.route(route).resident.task)
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         top_k = (body.top_k or body.parameters.top_k or 0) if body.asked else None
+        coverage = body.coverage
+        if coverage is not None and body.asked:
+            raise RequestError("top_k and label_sets exclude each other.", remedy="Send one.")
         coming = plane.predict(
-            route, key(request), texts, top_k, sticky=sticky(request), deadline=deadline(request)
+            route,
+            key(request),
+            texts,
+            Wanted(top_k, coverage, body.group or body.parameters.group),
+            sticky=sticky(request),
+            deadline=deadline(request),
         )
         answer = await unless_gone(request, coming)
         metrics.answered(route, len(texts), began)
@@ -72,10 +98,10 @@ def routes(plane: DataPlane, metrics: Metrics) -> APIRouter:
 def _check(given: Parameters, task: Task) -> None:
     """Raise for a parameter that the task cannot follow."""
     known = ("function_to_apply",) if task.pooled else ("aggregation_strategy", "ignore_labels")
-    for name in given.model_fields_set - {"top_k", *known}:
+    for name in given.model_fields_set - {*EVERYWHERE, *known}:
         raise RequestError(
             f"parameters.{name} has no meaning for this route's task.",
-            remedy=f"It takes top_k, {', '.join(known)}.",
+            remedy=f"It takes {', '.join([*EVERYWHERE, *known])}.",
         )
     if given.function_to_apply not in (None, task.link):
         raise RequestError(
@@ -100,6 +126,6 @@ def _shaped(body: Prediction, answer: Answer) -> list[Any]:
         return rows[0] if one and not answer.task.pooled else rows
     if one:
         return list(rows[0])
-    if answer.task.answers_once and not body.asked:
+    if answer.task.answers_once and not body.asked and body.coverage is None:
         return [best[0] for best in rows]
     return rows

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bessemer.core.report import ClassReport, Confusion
-from bessemer.measures.intervals import wilson
+from bessemer.core.report import ClassReport, Confusion, Measurement
+from bessemer.measures.intervals import Floats, Sampling, share, wilson
 
 Counts = NDArray[np.int64]
+#: Counts that were added up, weighted or not.
+Totals = Counts | Floats
 
 
 def tally(
@@ -45,50 +46,66 @@ def tally(
     return counts
 
 
-def micro_f1(counts: Counts) -> float:
-    """Return the F1 of counts of shape [3]; 1 where nothing is right and nothing answered."""
-    hits, answered, actual = counts
-    return float(2 * hits / (answered + actual)) if answered + actual else 1.0
+def micro_f1(totals: Totals) -> Floats:
+    """Return the F1 of counts, shape [..., 3] to [...].
+
+    It is 1 where nothing is right and nothing answered.
+    """
+    return _f1(totals)[0]
 
 
-def macro_f1(counts: Counts) -> float:
-    """Return the mean F1 over labels that were right or answered, from shape [labels, 3]."""
-    seen = counts[:, 1] + counts[:, 2] > 0
-    if not seen.any():
-        return 1.0
-    return float(np.mean(2 * counts[seen, 0] / (counts[seen, 1] + counts[seen, 2])))
+def macro_f1(totals: Totals) -> Floats:
+    """Return the mean F1 over labels that were right or answered, [..., labels, 3] to [...].
+
+    It is 1 where no label is right and none answered.
+    """
+    each, seen = _f1(totals)
+    number = seen.sum(axis=-1)
+    total = np.sum(each, axis=-1, where=seen)
+    mean = np.divide(total, number, out=np.ones_like(total), where=number > 0)
+    return np.asarray(mean)
 
 
-def resampled(counts: Counts, statistic: Callable[[Counts], float]) -> Callable[[Counts], float]:
-    """Return `statistic` of the summed counts as a function of row numbers, for a bootstrap."""
-    flat = counts.reshape(len(counts), -1).astype(np.float64)
-
-    def of(rows: Counts) -> float:
-        weights = np.bincount(rows, minlength=len(flat)).astype(np.float64)
-        return statistic((weights @ flat).reshape(counts.shape[1:]).astype(np.int64))
-
-    return of
+def _f1(totals: Totals) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return F1 of shape [...], and where anything is right or answered."""
+    hits, answered, actual = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
+    total = np.asarray(answered + actual)
+    seen = np.asarray(total > 0)
+    return np.divide(2 * hits, total, out=np.ones_like(total), where=seen), seen
 
 
-def by_label(counts: Counts, labels: Sequence[str], confidence: float) -> list[ClassReport]:
+def by_label(counts: Counts, labels: Sequence[str], sampling: Sampling) -> list[ClassReport]:
     """Return each label's precision and recall with Wilson intervals, from [n, labels, 3]."""
-    reports = []
-    for label, (hits, answered, support) in zip(labels, counts.sum(axis=0).tolist(), strict=True):
-        reports.append(
-            ClassReport(
-                label=label,
-                support=support,
-                precision=wilson("precision", hits, answered, confidence) if answered else None,
-                recall=wilson("recall", hits, support, confidence) if support else None,
-            )
+    return [
+        ClassReport(
+            label=label,
+            support=int(counts[:, number, 2].sum()),
+            precision=_rate("precision", counts[:, number, 0], counts[:, number, 1], sampling),
+            recall=_rate("recall", counts[:, number, 0], counts[:, number, 2], sampling),
         )
-    return reports
+        for number, label in enumerate(labels)
+    ]
+
+
+def _rate(name: str, hits: Counts, among: Counts, sampling: Sampling) -> Measurement | None:
+    """Return the share of answers that are hits, of both their counts in each example, or None.
+
+    Several answers in one example are no more independent than examples of one cluster.
+    """
+    rows = np.flatnonzero(among)
+    if not len(rows):
+        return None
+    if sampling.clusters is None and among[rows].max() == 1:
+        return wilson(name, int(hits.sum()), len(rows), sampling.confidence)
+    split = np.stack([hits[rows], among[rows] - hits[rows]], axis=1).ravel()
+    right = np.repeat(np.tile([True, False], len(rows)), split)
+    return share(name, right, sampling.over(np.repeat(rows, among[rows])))
 
 
 def confusions(
     actual: Sequence[frozenset[str]],
     answered: Sequence[frozenset[str]],
-    confidence: float,
+    sampling: Sampling,
     *,
     most: int = 20,
 ) -> list[Confusion]:
@@ -96,16 +113,20 @@ def confusions(
 
     The share is of the examples that have the missed label.
     """
-    pairs: Counter[tuple[str, str]] = Counter()
-    support: Counter[str] = Counter()
-    for right, given in zip(actual, answered, strict=True):
-        support.update(right)
-        pairs.update((missed, wrong) for missed in right - given for wrong in given - right)
+    pairs: dict[tuple[str, str], list[int]] = {}
+    support: dict[str, list[int]] = {}
+    for row, (right, given) in enumerate(zip(actual, answered, strict=True)):
+        for missed in right:
+            support.setdefault(missed, []).append(row)
+        for missed in right - given:
+            for wrong in given - right:
+                pairs.setdefault((missed, wrong), []).append(row)
+    ranked = sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:most]
     return [
         Confusion(
             actual=missed,
             predicted=wrong,
-            share=wilson("share", count, support[missed], confidence),
+            share=share("share", np.isin(rows := support[missed], at), sampling.over(rows)),
         )
-        for (missed, wrong), count in sorted(pairs.items(), key=lambda p: (-p[1], p[0]))[:most]
+        for (missed, wrong), at in ranked
     ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bessemer.core.report import Measurement
+from bessemer.measures.intervals import Sampling, share
 
 Floats = NDArray[np.float64]
 
@@ -80,24 +82,115 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     return error / len(order)
 
 
-def by_example(told: Sequence[Sequence[tuple[float, bool]]]) -> Callable[..., float]:
-    """Return the calibration error as a function of example numbers, for a bootstrap.
+def measured_error(
+    told: Sequence[Sequence[tuple[float, bool]]], sampling: Sampling, bins: int = 10
+) -> Measurement:
+    """Return the calibration error of all answers, with an interval for the true one.
+
+    The error of a sample lies above the truth: noise in a bin counts as error. So the interval is
+    that of an inverted test (docs/decisions/0004-bootstrap-bias.md): it ends where noise would
+    seldom lead to so high a value, or to so low a one.
 
     Args:
-        told: For each example the score of each of its answers and whether that was right;
-            answers of one example are right or wrong together, so they are drawn together.
+        told: For each example the score of each of its answers and whether that was right, one
+            answer at least in all; answers of one example, and of one cluster, are alike.
+        sampling: Coverage, draws of the noise and their seed, clusters of the examples.
+        bins: How many bins; see `calibration_error`.
     """
-    counts = [len(answers) for answers in told]
-    ends = np.cumsum([0, *counts])
-    scores = np.array([score for answers in told for score, _ in answers])
+    rows = np.repeat(np.arange(len(told)), [len(answers) for answers in told])
+    confidence = np.array([score for answers in told for score, _ in answers], dtype=np.float64)
     right = np.array([hit for answers in told for _, hit in answers], dtype=bool)
-    groups = [np.arange(a, b) for a, b in pairwise(ends)]
+    number = np.empty(len(rows), dtype=np.int64)
+    parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(rows)))
+    for count, part in enumerate(parts):
+        number[part] = count
+    gaps = np.bincount(number, weights=confidence - right) / len(rows)
+    value = float(np.abs(gaps).sum())
+    of = rows if sampling.clusters is None else sampling.clusters[rows]
+    units = np.unique(of, return_inverse=True)[1]
+    low, high = 0.0, 1.0
+    if units.max() > 0:
+        covariance = _covariance(confidence, right, number, units)
+        noise = np.random.default_rng(sampling.seed).multivariate_normal(
+            np.zeros(len(gaps)), covariance, sampling.resamples, method="eigh"
+        )
+        low, high = _inverted(gaps, noise, (1 - sampling.confidence) / 2)
+    if right.all():  # which says little about how many wrong ones there are outside the sample
+        least = share("right", right, sampling.over(rows)).low
+        high = max(high, float(confidence.mean()) - least)
+    return Measurement(
+        name="calibration_error",
+        value=value,
+        low=min(value, low),
+        high=max(value, min(1.0, high)),
+        count=len(told),
+        interval="bootstrap",
+    )
 
-    def error(rows: NDArray[np.int64]) -> float:
-        chosen = np.concatenate([groups[row] for row in rows])
-        return calibration_error(scores[chosen], right[chosen]) if len(chosen) else 0.0
 
-    return error
+def _covariance(
+    confidence: Floats, right: NDArray[np.bool_], bins: NDArray[np.int64], units: NDArray[np.int64]
+) -> Floats:
+    """Return the covariance of the bins' mean gaps, shape [bins, bins].
+
+    Args:
+        confidence: Of each answer, shape [m].
+        right: Whether it is, shape [m].
+        bins: The number of its bin, shape [m].
+        units: The number of its example or cluster, shape [m]; all answers of one are alike.
+    """
+    size, count = len(confidence), int(units.max()) + 1
+    gaps = np.bincount(bins, weights=confidence - right) / size
+    each = np.zeros((count, len(gaps)))
+    np.add.at(each, (units, bins), confidence - right)
+    each -= np.outer(np.bincount(units), gaps)
+    covariance = each.T @ each * count / (count - 1) / size**2
+    # Where few answers are wrong, none of a bin's may be so by chance, and the bin seems to have
+    # no variance: it has at least that of answers that are right as often as they say.
+    least = np.bincount(bins, weights=confidence * (1 - confidence)) / size**2
+    return np.asarray(covariance + np.diag(np.maximum(0, least - np.diag(covariance))))
+
+
+def _inverted(gaps: Floats, noise: Floats, tail: float) -> tuple[float, float]:
+    """Return the ends of an interval for the sum of absolute true gaps.
+
+    Of all true gaps with so low a sum as the lower end, those are supposed that are likeliest,
+    given those that were seen: each of these less a part in proportion to its variance. Of all
+    with so high a sum as the upper end, those to which noise adds least: in proportion to its
+    standard deviation.
+
+    Args:
+        gaps: As they were seen, shape [bins].
+        noise: Draws of what the sample adds to the true gaps, shape [draws, bins].
+        tail: Share of the draws beyond each end.
+    """
+    sizes, signs, spread = np.abs(gaps), np.where(gaps < 0, -1.0, 1.0), noise.var(axis=0)
+    value = float(sizes.sum())
+    if not spread.any():
+        return value, value
+    even = np.sqrt(spread) / np.sqrt(spread).sum()
+
+    def seen(supposed: Floats) -> Floats:
+        return np.asarray(np.abs(signs * supposed + noise).sum(axis=1))
+
+    def lower(step: float) -> Floats:
+        return np.asarray(np.maximum(0, sizes - step * spread))
+
+    # At half of the last step nothing is left.
+    last = 2 * float(np.max(np.divide(sizes, spread, out=np.zeros_like(sizes), where=spread > 0)))
+    low = _last(0.0, last, lambda step: float((seen(lower(step)) >= value).mean()) > tail)
+    # From this sum on, noise cannot lead back to the value.
+    far = value + float(np.abs(noise).sum(axis=1).max())
+    high = _last(0.0, far, lambda total: float((seen(total * even) <= value).mean()) > tail)
+    return float(lower(low).sum()), high
+
+
+def _last(start: float, end: float, holds: Callable[[float], bool]) -> float:
+    """Return up to where it holds, by bisection."""
+    for _ in range(30):
+        middle = (start + end) / 2
+        start, end = (middle, end) if holds(middle) else (start, middle)
+    return start
 
 
 def f1_threshold(chances: Floats, actual: NDArray[np.floating]) -> float:

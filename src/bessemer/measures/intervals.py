@@ -1,8 +1,9 @@
-"""Confidence intervals for shares and for statistics of resampled examples."""
+"""Confidence intervals for shares, for differences, and for statistics of resampled examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -10,8 +11,61 @@ from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
 
+Floats = NDArray[np.float64]
+#: Of weights of examples, shape [draws, n]: how often each is drawn. Returns shape [draws], finite.
+Statistic = Callable[[Floats], Floats]
+#: Weights that are in memory at once.
+MOST_WEIGHTS = 2_000_000
 
-def wilson(name: str, hits: int, count: int, confidence: float) -> Measurement:
+
+@dataclass(frozen=True)
+class Sampling:
+    """How intervals are made."""
+
+    #: Coverage of the intervals, as 0.95.
+    confidence: float
+    #: Draws of the bootstrap, and their seed, so that a report can be made again.
+    resamples: int
+    seed: int
+    #: The number of each example's cluster, shape [n], from 0: examples of one cluster are alike,
+    #: as messages of one customer are, so that clusters are drawn and not examples. None where
+    #: examples are independent.
+    clusters: NDArray[np.int64] | None = None
+
+    def of(self, rows: NDArray[np.bool_]) -> Sampling:
+        """Return how intervals of some of the examples are made, by a mask of shape [n]."""
+        return self if self.clusters is None else self.over(np.flatnonzero(rows))
+
+    def over(self, rows: Sequence[int] | NDArray[np.int64]) -> Sampling:
+        """Return how intervals of what lies in examples are made, by their numbers, shape [m].
+
+        An example that holds several things, as a text does spans, is a cluster itself.
+        """
+        if self.clusters is None and len(np.unique(rows)) == len(rows):
+            return self
+        clusters = np.asarray(rows) if self.clusters is None else self.clusters[rows]
+        kept = np.unique(clusters, return_inverse=True)[1]
+        return replace(self, clusters=kept.astype(np.int64))
+
+    def at(self, confidence: float) -> Sampling:
+        """Return the same with another coverage."""
+        return replace(self, confidence=confidence)
+
+    def draws(self, count: int) -> Iterator[Floats]:
+        """Yield weights of `count` examples, shape [draws, count], some draws at a time."""
+        generator = np.random.default_rng(self.seed)
+        clusters = np.arange(count) if self.clusters is None else self.clusters
+        units = int(clusters.max()) + 1 if len(clusters) else 0
+        at_once = max(1, MOST_WEIGHTS // max(1, count))
+        for start in range(0, self.resamples, at_once):
+            some = min(at_once, self.resamples - start)
+            drawn = generator.integers(0, units, (some, units))
+            drawn += np.arange(some)[:, None] * units
+            weights = np.bincount(drawn.ravel(), minlength=some * units).reshape(some, units)
+            yield weights[:, clusters].astype(np.float64)
+
+
+def wilson(name: str, hits: float, count: float, confidence: float) -> Measurement:
     """Return the share `hits / count` with Wilson's score interval (Wilson 1927).
 
     Args:
@@ -34,41 +88,76 @@ def wilson(name: str, hits: int, count: int, confidence: float) -> Measurement:
         value=share,
         low=min(share, max(0.0, centre - half)),
         high=max(share, min(1.0, centre + half)),
-        count=count,
+        count=int(count),
         interval="wilson",
     )
 
 
+def share(name: str, hits: NDArray[np.bool_], sampling: Sampling) -> Measurement:
+    """Return the share of examples that have a property, with Wilson's interval.
+
+    Examples of one cluster count for less than as many independent ones: for as many as would
+    give the variance that the clusters show (Kish's design effect), fewer where there are few
+    clusters to show it (Korn & Graubard 1998).
+
+    Args:
+        name: What the measurement is called.
+        hits: Which of the examples have it, shape [n], n at least 1.
+        sampling: Coverage, and the clusters of these n examples.
+    """
+    count, total = len(hits), float(hits.sum())
+    if sampling.clusters is None or not count:
+        return wilson(name, total, count, sampling.confidence)
+    effective = effective_count(hits, sampling.clusters, sampling.confidence)
+    found = wilson(name, total / count * effective, effective, sampling.confidence)
+    return found.model_copy(update={"value": total / count, "count": count})
+
+
+def effective_count(
+    hits: NDArray[np.bool_], clusters: NDArray[np.int64], confidence: float
+) -> float:
+    """Return how many independent examples the clusters of examples are worth, 1 to n."""
+    count, mean = len(hits), float(hits.mean())
+    units = int(clusters.max()) + 1
+    if units < 2:
+        return 1.0
+    if mean in (0.0, 1.0):  # nothing varies, within a cluster or between them
+        effective = float(units)
+    else:
+        away = np.bincount(clusters, weights=hits - mean, minlength=units)
+        variance = float((away**2).sum()) * units / (units - 1) / count**2
+        effective = count / max(1.0, variance / (mean * (1 - mean) / count))
+    from scipy.special import stdtrit
+
+    tail = 0.5 + confidence / 2
+    few = float(stdtrit(count - 1, tail) / stdtrit(units - 1, tail))
+    return max(1.0, effective * few**2)
+
+
 def bootstrap(
     name: str,
-    statistic: Callable[[NDArray[np.int64]], float],
+    statistic: Statistic,
     count: int,
-    *,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    sampling: Sampling,
+    bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Measurement:
     """Return a statistic with its bootstrap interval (Efron 1979).
 
     The percentiles of the draws are shifted by twice the draws' bias, that is their mean less
-    the value (Efron & Tibshirani 1993, ch. 10): a statistic that grows with noise, as
-    calibration error does, has grown once in the value and once more in the draws.
+    the value (Efron & Tibshirani 1993, ch. 10): a statistic that noise lowers, as macro-F1 of
+    labels with few examples, is lowered once in the value and once more in the draws.
 
     Args:
         name: What the measurement is called.
-        statistic: Takes row numbers, shape [count], and returns a finite value.
+        statistic: Of the weights of the examples; see `Statistic`.
         count: How many examples there are, at least 1.
-        confidence: Coverage of the interval.
-        resamples: How often the rows are drawn again with replacement.
-        seed: Of the draws, so that a report can be made again.
+        sampling: Coverage, draws, and the clusters of these examples.
         bounds: Smallest and largest value that the statistic can take.
     """
-    draws = np.random.default_rng(seed)
-    values = [statistic(draws.integers(0, count, count)) for _ in range(resamples)]
-    tail = (1 - confidence) / 2
-    value = statistic(np.arange(count))
-    bias = float(np.mean(values)) - value
+    values = np.concatenate([statistic(weights) for weights in sampling.draws(count)])
+    tail = (1 - sampling.confidence) / 2
+    value = float(statistic(np.ones((1, count)))[0])
+    bias = float(values.mean()) - value
     low, high = np.quantile(values, [tail, 1 - tail]) - 2 * bias
     return Measurement(
         name=name,
@@ -78,3 +167,37 @@ def bootstrap(
         count=count,
         interval="bootstrap",
     )
+
+
+def of_sums(counts: NDArray[np.integer], score: Statistic) -> Statistic:
+    """Return a statistic of the weights: `score` of the examples' weighted, summed counts.
+
+    Args:
+        counts: Of each example, shape [n, ...].
+        score: Takes sums of shape [draws, ...] and returns shape [draws].
+    """
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    return lambda weights: score((weights @ flat).reshape(-1, *counts.shape[1:]))
+
+
+def difference(name: str, ours: Measurement, theirs: Measurement) -> Measurement:
+    """Return one value less another of other examples, with an interval from theirs.
+
+    Newcombe's hybrid score method (1998, method 10), which takes any two intervals (MOVER).
+    """
+    value = ours.value - theirs.value
+    below = ((ours.value - ours.low) ** 2 + (theirs.high - theirs.value) ** 2) ** 0.5
+    above = ((ours.high - ours.value) ** 2 + (theirs.value - theirs.low) ** 2) ** 0.5
+    return Measurement(
+        name=name,
+        value=value,
+        low=value - below,
+        high=value + above,
+        count=ours.count + theirs.count,
+        interval="newcombe",
+    )
+
+
+def exact(name: str, value: float, count: int = 1) -> Measurement:
+    """Return a value that is no sample's and has no uncertainty."""
+    return Measurement(name=name, value=value, low=value, high=value, count=count, interval="exact")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bessemer.bundle.format import Contents
 from bessemer.core.dataset import Dataset
 from bessemer.core.project import Project
-from bessemer.core.report import Measurement, Report, Verdict
+from bessemer.core.report import Measurement, Report
+from bessemer.core.verdict import Verdict
 
 
 def card(
@@ -30,6 +31,8 @@ def card(
     notes += [f"- Search: {searched}"] if searched else []
     made = "\n".join(notes)
     outcomes = "\n".join(f"- {o.condition}: {o.state} ({o.because})" for o in verdict.outcomes)
+    if (said := verdict.override) is not None:
+        outcomes += f"\n\n**Overridden** by {said.by} on {said.at:%Y-%m-%d}: {_cell(said.reason)}"
     return f"""# {project.name}
 
 {len(contents.labels)} labels, learnt with `{project.train.method}` from `{contents.base.name}`,

@@ -1,17 +1,32 @@
-"""The gate: conditions on a report; what was not measured never passes."""
+"""The gate: conditions held against a report; what was not measured never passes.
+
+It looks at nothing but the report and the live release, so that it judges the same report alike
+however often it is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import ValidationError
+from bessemer.core.evaluation import AgainstLive, Condition, Threshold
+from bessemer.core.report import NOT_GIVEN, Fairness, Group, Measurement, Perturbed, Report
+from bessemer.core.verdict import Outcome, Verdict
+from bessemer.measures.intervals import exact
+from bessemer.release.conditions import (
+    BETTER,
+    BOUNDS,
+    COSTS,
+    GAPS,
+    KNOWN,
+    OF_LABELS,
+    Parsed,
+    parse,
+)
 
-from bessemer.core.errors import ProjectError, nearest
-from bessemer.core.project import Condition, NotWorse, Threshold
-from bessemer.core.report import Measurement, Outcome, Report, Verdict
-
-NOT_WORSE = "not_worse_than"
+#: Loss of the headline metric that `not_worse_than` tolerates.
+MARGIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,37 +41,14 @@ class Rival:
     because: str = ""
 
 
-def parse(
-    condition: Condition, metrics: Sequence[str], where: str = "gate: "
-) -> tuple[str, Threshold | NotWorse]:
-    """Return a condition's subject and bound; `where` begins a message.
+@dataclass(frozen=True)
+class _Found:
+    """What a threshold is held against."""
 
-    Raises:
-        ProjectError: It is no condition; the message names the nearest.
-    """
-    if len(condition) != 1:
-        raise ProjectError(
-            f"{where}{condition!r} is no condition.",
-            remedy="Write one condition an entry, as `- accuracy: {at_least: 0.9}`.",
-        )
-    name, value = next(iter(condition.items()))
-    known = [*metrics, NOT_WORSE]
-    if name not in known:
-        close = nearest(name, known)
-        raise ProjectError(
-            f"{where}{name!r} is not measured by this task.",
-            remedy=(f"Did you mean {close!r}? " if close else "") + f"Known: {', '.join(known)}.",
-        )
-    try:
-        if name == NOT_WORSE:
-            return name, NotWorse.model_validate({"than": value} if value == "live" else value)
-        return name, Threshold.model_validate(value)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise ProjectError(
-            f"{where}{name}: {value!r}: {problem['msg']}.",
-            remedy="Write `at_least` or `at_most` with a number, or `not_worse_than: live`.",
-        ) from error
+    what: str
+    measured: Measurement | None
+    #: Why it was not measured, or what is left to say.
+    because: str = ""
 
 
 def judge(conditions: Sequence[Condition], report: Report, rival: Rival | None) -> Verdict:
@@ -69,51 +61,198 @@ def judge(conditions: Sequence[Condition], report: Report, rival: Rival | None) 
         report: Of the new model.
         rival: The live release, or None when nothing is live.
     """
-    outcomes = []
+    outcomes: list[Outcome] = []
     for condition in conditions:
-        name, bound = parse(condition, [*report.metrics, *condition])
-        if isinstance(bound, NotWorse):
-            outcomes.append(_against(rival, bound))
-        elif name in report.metrics:
-            outcomes += _bounds(name, report.metrics[name], bound)
+        # What this report has not measured may still be a condition: it does not pass.
+        metrics = [report.headline, *report.metrics, *(n for n in condition if n not in KNOWN)]
+        parsed = parse(condition, list(dict.fromkeys(metrics)))
+        if isinstance(parsed.bound, AgainstLive):
+            outcomes.append(_against(parsed.name, parsed.bound, rival))
         else:
-            because = f"nothing on the {report.split} split that {name} could be measured on"
-            outcomes.append(Outcome(condition=name, state="not measured", because=because))
+            for found in _all(parsed, parsed.bound, report):
+                outcomes += _outcomes(found, parsed.bound)
     return Verdict(outcomes=tuple(outcomes))
 
 
-def _bounds(name: str, metric: Measurement, bound: Threshold) -> list[Outcome]:
-    text = f"{name} is {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}] on {metric.count}"
-    checks: list[tuple[str, bool, str]] = []
-    if bound.at_least is not None:
-        checks.append(
-            (f"{name} at least {bound.at_least}", metric.low >= bound.at_least, "lower end")
-        )
-    if bound.at_most is not None:
-        checks.append(
-            (f"{name} at most {bound.at_most}", metric.high <= bound.at_most, "upper end")
-        )
+def _outcomes(found: _Found, bound: Threshold) -> Iterator[Outcome]:
+    """Yield what becomes of each bound."""
+    given = bound.model_dump(include=set(BOUNDS), exclude_none=True)
+    for bound_name, value in given.items():
+        word = "at least" if bound_name == "at_least" else "at most"
+        condition, metric = f"{found.what} {word} {value:g}", found.measured
+        if metric is None:
+            yield Outcome(condition=condition, state="not measured", because=found.because)
+            continue
+        lower = bound_name == "at_least"
+        passed = metric.low >= value if lower else metric.high <= value
+        because = f"it is {metric.value:g}"
+        if metric.interval != "exact":
+            because = (
+                f"it is {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}] on"
+                f" {metric.count}; the {'lower' if lower else 'upper'} end decides"
+            )
+        because += f"; {found.because}" if found.because else ""
+        state: Literal["passed", "failed"] = "passed" if passed else "failed"
+        yield Outcome(condition=condition, state=state, because=because)
+
+
+def _all(parsed: Parsed, bound: Threshold, report: Report) -> list[_Found]:
+    """Return everything that a threshold is held against."""
+    read = _SUBJECTS.get(parsed.name)
+    if read is None or (parsed.name in OF_LABELS and bound.label is None):
+        placed = (place for name, place in _PLACES.items() if getattr(bound, name) is not None)
+        read = next(placed, _metric)
+    return list(read(parsed.name, bound, report))
+
+
+def _metric(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    because = f"nothing on the {report.split} split that {name} could be measured on"
+    measured = report.metrics.get(name)
+    yield _Found(name, measured, "" if measured else because)
+
+
+def _of_label(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    what = f"{name} of {bound.label!r}"
+    found = next((one for one in report.classes if one.label == bound.label), None)
+    if found is None:
+        yield _Found(what, None, f"there is no label {bound.label!r}")
+        return
+    measured = found.precision if name == "precision" else found.recall
+    lacks = f"no test row has the label, or none was answered {bound.label!r}"
+    yield _Found(what, measured, "" if measured else lacks)
+
+
+def _weak_slices(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    weak = [one.name for one in report.slices if one.weak]
+    told = ", ".join(weak[:5]) + (", …" if len(weak) > 5 else "")
+    yield _Found("weak slices", exact(name, len(weak)), told)
+
+
+def _behaviour(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    chosen = [one for one in report.behaviour if bound.under in (None, one.name)]
+    if not chosen:
+        which = f"the test {bound.under!r}" if bound.under else "any behavioural test"
+        yield _Found(name, None, f"the report has no case of {which}")
+    for one in chosen:
+        yield _Found(f"{name} {one.name!r}", one.passed)
+
+
+def _swapped(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    found = next((one for one in report.counterfactual if one.name == bound.under), None)
+    because = "" if found else f"no test text has a term of {bound.under}"
+    what = f"answers that change when {bound.under} is swapped"
+    yield _Found(what, found.changed if found else None, because)
+
+
+def _cost(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    measured = report.costs.get(name)
+    yield _Found(name, measured, "" if measured else f"{name} was not measured")
+
+
+def _within(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    column, value = next((c, str(v)) for c, v in (bound.within or {}).items())
+    found = next((s for s in report.slices if (s.column, s.value) == (column, value)), None)
+    because = "" if found else f"too few test rows, or none, have {column} = {value}"
+    metric = found.metric if found else None
+    yield _Found(f"{name} within {column} = {value}", metric, because)
+
+
+def _under(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    changes = (*report.robustness, *report.counterfactual)
+    found = next((one for one in changes if one.name == bound.under), None)
+    lacks = f"{bound.under} changes no test text, or was not measured"
+    because = "" if found and found.metric else lacks
+    if bound.drop_at_most is not None:
+        yield _Found(f"drop of {name} under {bound.under}", _drop(found), because)
+    else:
+        metric = found.metric if found else None
+        yield _Found(f"{name} under {bound.under}", metric, because)
+
+
+def _drop(found: Perturbed | None) -> Measurement | None:
+    if found is None or found.difference is None:
+        return None
+    gain = found.difference
+    turned = {"value": -gain.value, "low": -gain.high, "high": -gain.low}
+    return gain.model_copy(update=turned)
+
+
+def _groups(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    """Yield each group's value, or the gap between them; one too small is not measured."""
+    columns = bound.across or ()
+    told = " and ".join(columns)
+    found = next((one for one in report.fairness if set(one.across) == set(columns)), None)
+    if found is None:
+        yield _Found(f"{name} across {told}", None, f"{told} was not measured")
+    elif bound.gap_at_most is None:
+        yield from (_of_group(name, group) for group in found.groups if not _nobody(group.where))
+    else:
+        yield _gap(name, found, f"{name} {'' if name in GAPS else 'gap '}across {told}")
+
+
+def _gap(name: str, found: Fairness, what: str) -> _Found:
+    gap = next((one for one in found.gaps if one.name == name), None)
+    if gap is None or gap.measurement is None:
+        return _Found(what, None, gap.because if gap else f"{name} was not measured")
+    if small := _small(found):
+        return _Found(what, None, f"too few test rows of {', '.join(small)}: see evaluate.least")
+    between = " and ".join(gap.between) + (f", label {gap.label}" if gap.label else "")
+    return _Found(what, gap.measurement, f"between {between}" if between else "")
+
+
+def _of_group(name: str, group: Group) -> _Found:
+    what = f"{name} of {', '.join(f'{c} = {v}' for c, v in group.where.items())}"
+    measured = group.metrics.get(name)
+    because = "" if measured else f"{group.count} test rows are too few: see evaluate.least"
+    return _Found(what, measured, because)
+
+
+def _small(found: Fairness) -> list[str]:
     return [
-        Outcome(
-            condition=condition,
-            state="passed" if passed else "failed",
-            because=f"{text}; the {end} decides",
-        )
-        for condition, passed, end in checks
+        " · ".join(group.where.values())
+        for group in found.groups
+        if not group.metrics and not _nobody(group.where)
     ]
 
 
-def _against(rival: Rival | None, bound: NotWorse) -> Outcome:
-    condition = f"not worse than live by more than {bound.margin}"
+def _nobody(where: dict[str, str]) -> bool:
+    """Return whether a group is that of rows which do not say to which they belong."""
+    return any(value == NOT_GIVEN for value in where.values())
+
+
+def _against(name: str, bound: AgainstLive, rival: Rival | None) -> Outcome:
+    better = name == BETTER
+    margin = bound.margin if bound.margin is not None else 0.0 if better else MARGIN
+    condition = f"not worse than live by more than {margin:g}"
+    if better:
+        condition = "better than live" + (f" by more than {margin:g}" if margin else "")
     if rival is None:
         return Outcome(condition=condition, state="passed", because="nothing is live yet")
     if rival.difference is None:
         return Outcome(condition=condition, state="not measured", because=rival.because)
-    gain = rival.difference
-    return Outcome(
-        condition=condition,
-        state="passed" if gain.low >= -bound.margin else "failed",
-        because=f"{gain.name.removesuffix('_difference')} less that of {rival.release} is"
-        f" {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {gain.count};"
-        " the lower end decides",
-    )
+    gain, count = rival.difference, rival.difference.count
+    if gain.interval == "exact":
+        because = f"{rival.release} is the same model"
+    else:
+        because = (
+            f"{gain.name.removesuffix('_difference')} less that of {rival.release} is"
+            f" {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {count};"
+            " the lower end decides"
+        )
+    passed = gain.low > margin if better else gain.low >= -margin
+    if not passed and (gain.value > margin if better else gain.value >= -margin):
+        because += f", and {count} test rows are too few to be sure"
+    state: Literal["passed", "failed"] = "passed" if passed else "failed"
+    return Outcome(condition=condition, state=state, because=because)
+
+
+_Read = Callable[[str, Threshold, Report], Iterator[_Found]]
+#: What reads a subject that is no metric, and a metric of some of the rows.
+_SUBJECTS: dict[str, _Read] = {
+    **dict.fromkeys(OF_LABELS, _of_label),
+    **dict.fromkeys(COSTS, _cost),
+    "weak_slices": _weak_slices,
+    "behaviour": _behaviour,
+    "counterfactual": _swapped,
+}
+_PLACES: dict[str, _Read] = {"across": _groups, "within": _within, "under": _under}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bessemer.core.clock import Clock
 from bessemer.core.records import Call
-from bessemer.serve.answers import Answer, Embedded, Timings
+from bessemer.serve.answers import Answer, Embedded, Timings, Wanted
 from bessemer.serve.routing import Served
 from bessemer.serve.workers import Computed
 from bessemer.tasks.base import Encoded
@@ -23,7 +23,7 @@ ID_BYTES = 12
 
 
 class Asked(NamedTuple):
-    """What one request wants."""
+    """One request."""
 
     served: Served
     key: str
@@ -32,11 +32,7 @@ class Asked(NamedTuple):
     #: Seconds that tokenising them took.
     tokenising: float
     encoded: Encoded
-    #: See `DataPlane.predict`.
-    top_k: int | None = None
-    tensors: bool = False
-    #: Whether vectors are wanted, and no predictions.
-    vectors: bool = False
+    wanted: Wanted = Wanted()
 
 
 class _Found(NamedTuple):
@@ -67,11 +63,10 @@ class Answering:
             StorageError: The journal could not be written; no answer may leave.
         """
         found: dict[int, _Found | Exception] = {}
-        alike: dict[tuple[int, int | None, bool, bool], list[int]] = {}
+        alike: dict[tuple[int, Wanted], list[int]] = {}
         for number, one in enumerate(computed):
             asked: Asked = one.request
-            kind = (id(asked.served.resident), asked.top_k, asked.tensors, asked.vectors)
-            alike.setdefault(kind, []).append(number)
+            alike.setdefault((id(asked.served.resident), asked.wanted), []).append(number)
         for numbers in alike.values():
             found.update(zip(numbers, _found([computed[n] for n in numbers]), strict=True))
         whole = {n: made for n, made in found.items() if isinstance(made, _Found)}
@@ -109,7 +104,7 @@ class Answering:
 def _answer(one: Computed, found: _Found, call: Call) -> Answer | Embedded:
     asked: Asked = one.request
     timings = Timings(asked.tokenising, one.queue, one.computing)
-    if asked.vectors:
+    if asked.wanted.vectors:
         return Embedded(call.id, call.release, call.tokens, timings, one.states)
     task = asked.served.resident.task
     return Answer(
@@ -129,19 +124,22 @@ def _found(computed: Sequence[Computed]) -> list[_Found | Exception]:
 
 def _decoded(computed: Sequence[Computed]) -> list[_Found]:
     first: Asked = computed[0].request
-    if first.vectors:
+    resident, wanted = first.served.resident, first.wanted
+    if wanted.vectors:
         return [_Found([], [], {}) for _ in computed]
-    resident, top_k = first.served.resident, first.top_k
     logits = resident.model.logits([state for one in computed for state in one.states])
+    if wanted.group is not None:
+        logits = resident.shifted(logits, [wanted.group] * len(logits))
     encoded = together([one.request.encoded for one in computed])
-    predictions = resident.decode(encoded, logits, top_k)
-    answered = predictions if top_k is None else resident.decode(encoded, logits, None)
+    predictions = resident.decode(encoded, logits, wanted.top_k, wanted.coverage)
+    plain = wanted.top_k is None and wanted.coverage is None
+    answered = predictions if plain else resident.decode(encoded, logits, None)
     told = [resident.task.brief(row) for row in answered]
     found, start = [], 0
     for one in computed:
         mine = slice(start, start + len(one.states))
         flat: dict[str, list[Any]] = {}
-        if first.tensors:
+        if wanted.tensors:
             flat = resident.task.tensors(
                 one.request.encoded, logits[mine], resident.contents.calibration
             )

@@ -51,6 +51,21 @@ class Embedded(NamedTuple):
     vectors: list[NDArray[np.float32]]
 
 
+class Wanted(NamedTuple):
+    """What a request wants to be told of each text."""
+
+    #: Predictions; 0 for all, None for the answer alone.
+    top_k: int | None = None
+    #: How often the set of labels that is told instead must hold the right one; or None.
+    coverage: float | None = None
+    #: Group whose thresholds apply, where the release has some; or None.
+    group: str | None = None
+    #: Whether the answer is wanted as tensors, too.
+    tensors: bool = False
+    #: Whether vectors are wanted, and no predictions.
+    vectors: bool = False
+
+
 @dataclass(frozen=True)
 class LoadedBase:
     """An encoder in memory."""

@@ -17,14 +17,14 @@ from bessemer.core.clock import Clock
 from bessemer.core.errors import DeadlineError, NotReadyError, RequestError, TooLargeError
 from bessemer.core.records import Call, KeyState, Snapshot
 from bessemer.serve.answering import Answering, Asked
-from bessemer.serve.answers import Answer, Embedded, LoadedBase
+from bessemer.serve.answers import Answer, Embedded, LoadedBase, Wanted
 from bessemer.serve.meter import Meter
 from bessemer.serve.policies import Policy
 from bessemer.serve.residents import Base, Resident
 from bessemer.serve.routing import Routing, Served, bundles
 from bessemer.serve.scheduler import Scheduler
 from bessemer.serve.workers import Computed, Workers
-from bessemer.tasks.base import Encoded
+from bessemer.tasks.base import Encoded, coverages
 
 #: Texts in one request; more are refused, so that one caller cannot hold every core.
 MOST_TEXTS = 1024
@@ -157,9 +157,8 @@ class DataPlane:
         route: str,
         key: str,
         texts: Sequence[str],
-        top_k: int | None,
+        wanted: Wanted,
         *,
-        tensors: bool = False,
         sticky: str | None = None,
         deadline: float | None = None,
     ) -> Answer:
@@ -169,8 +168,7 @@ class DataPlane:
             route: As in the address; an alias is one too.
             key: Id of the caller's key.
             texts: Up to `MOST_TEXTS`.
-            top_k: Predictions for each text; 0 for all, None for the answer alone.
-            tensors: Whether the answer is wanted as tensors, too.
+            wanted: What is told of each text.
             sticky: What tells the caller from others where a canary takes a share; by default
                 the key.
             deadline: Seconds after which nobody wants the answer any more.
@@ -181,13 +179,18 @@ class DataPlane:
             TooLargeError: There are too many texts.
             OverloadedError: Too much waits already.
             DeadlineError: The deadline passed.
-            RequestError: A text is not Unicode.
+            RequestError: A text is not Unicode, or the release has no sets of that coverage, or no
+                thresholds of that group.
             StorageError: The journal could not be written; no answer leaves.
         """
         served, began = self._admitted(route, key, sticky, len(texts)), time.perf_counter()
+        if wanted.coverage is not None:
+            _check_coverage(served, wanted.coverage)
+        if wanted.group is not None:
+            _check_group(served, wanted.group)
         encoded = await self._encode(served.resident, texts)
         took = time.perf_counter() - began
-        asked = Asked(served, key, began, took, encoded, top_k, tensors)
+        asked = Asked(served, key, began, took, encoded, wanted)
         answer: Answer = await self._answered(asked, deadline)
         return answer
 
@@ -227,7 +230,7 @@ class DataPlane:
             ids = [resident.features(row) for row in inputs if not isinstance(row, str)]
             encoded = Encoded([], ids)
         took = time.perf_counter() - began
-        asked = Asked(served, key, began, took, encoded, vectors=True)
+        asked = Asked(served, key, began, took, encoded, Wanted(vectors=True))
         embedded: Embedded = await self._answered(asked, deadline)
         return embedded
 
@@ -274,6 +277,22 @@ class DataPlane:
             ) from error
 
 
+def _check_coverage(served: Served, coverage: float) -> None:
+    known = coverages(served.resident.contents.calibration)
+    if coverage in known:
+        return
+    if not known:
+        raise RequestError(
+            f"{served.release} has no sets of labels: its texts have not exactly one label, or it"
+            " was calibrated on too few.",
+            remedy="Leave label_sets out.",
+        )
+    raise RequestError(
+        f"label_sets is {coverage:g}, of which {served.release} has no sets.",
+        remedy=f"Known: {', '.join(f'{one:g}' for one in known)}.",
+    )
+
+
 def _check_unicode(number: int, text: str) -> None:
     try:
         text.encode()
@@ -282,3 +301,17 @@ def _check_unicode(number: int, text: str) -> None:
             f"Text {number} holds half a character (a lone surrogate, {text[error.start]!r}).",
             remedy="Send whole Unicode characters.",
         ) from error
+
+
+def _check_group(served: Served, group: str) -> None:
+    thresholds = served.resident.contents.group_thresholds
+    if thresholds is None:
+        raise RequestError(
+            f"{served.release} has no thresholds of groups.", remedy="Leave group out."
+        )
+    if group not in thresholds.offsets:
+        known = ", ".join(map(repr, thresholds.offsets))
+        raise RequestError(
+            f"group is {group[:60]!r}, of which {served.release} has no threshold.",
+            remedy=f"Known: {known}; leave it out where none applies.",
+        )

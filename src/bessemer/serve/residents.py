@@ -15,11 +15,20 @@ from tokenizers import Tokenizer
 
 from bessemer.bundle import format as bundle_format
 from bessemer.bundle import weights
-from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, CONTENTS, HEAD, TOKENISER, Contents
+from bessemer.bundle.format import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONTENTS,
+    HEAD,
+    TOKENISER,
+    Contents,
+    GroupThresholds,
+)
 from bessemer.bundle.weights import Adapter, Head
 from bessemer.core import folder
 from bessemer.core.errors import CorruptError, RequestError
 from bessemer.engines.base import ENGINES, Engine, States
+from bessemer.measures.group_thresholds import shifted
 from bessemer.serve.policies import batches
 from bessemer.tasks.base import TASKS, Encoded, Features, Logits, Task
 
@@ -44,12 +53,33 @@ class Model:
 
     def run(self, features: Sequence[Features]) -> list[Logits]:
         """Return the logits of any number of rows, computed in batches of like length."""
-        found: dict[int, Logits] = {}
+        return [logits for logits, _ in self.seen(features)]
+
+    def seen(self, features: Sequence[Features]) -> list[tuple[Logits, States]]:
+        """Return logits as `run` does, each with a vector of its text, shape [width], length 1."""
+        found: dict[int, tuple[Logits, States]] = {}
         for batch in batches([len(row) for row in features]):
             rows, adapters = [features[n] for n in batch], [self.adapter] * len(batch)
             states = self.engine.run(rows, adapters, pooled=self.pooled)
-            found.update(zip(batch, self.logits(states), strict=True))
+            vectors = states if self.pooled else [_unit(one.mean(axis=0)) for one in states]
+            pairs = zip(self.logits(states), vectors, strict=True)
+            found.update(zip(batch, pairs, strict=True))
         return [found[number] for number in range(len(features))]
+
+
+def _unit(vector: States) -> States:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)
+
+
+def shift(
+    logits: Sequence[Logits],
+    groups: Sequence[str | None],
+    thresholds: GroupThresholds,
+    labels: Sequence[str],
+) -> list[Logits]:
+    """Return logits after the thresholds of each text's group; `labels` name their columns."""
+    favoured = np.array([label in thresholds.labels for label in labels], dtype=bool)
+    return shifted(logits, groups, thresholds.offsets, favoured)
 
 
 def attached(
@@ -132,11 +162,20 @@ class Resident:
         """Return the logits of each text."""
         return self.model.run(self.encode(texts).features)
 
+    def shifted(self, logits: Sequence[Logits], groups: Sequence[str | None]) -> list[Logits]:
+        """Return logits after the thresholds of each text's group; see `measures`."""
+        found = self.contents.group_thresholds
+        return list(logits) if found is None else shift(logits, groups, found, self.task.labels)
+
     def decode(
-        self, encoded: Encoded, logits: Sequence[Logits], top_k: int | None
+        self,
+        encoded: Encoded,
+        logits: Sequence[Logits],
+        top_k: int | None,
+        coverage: float | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Return for each text its predictions; see `Task.decode`."""
-        return self.task.decode(encoded, logits, self.contents.calibration, top_k)
+        return self.task.decode(encoded, logits, self.contents.calibration, top_k, coverage)
 
 
 class Residents:

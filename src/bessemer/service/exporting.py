@@ -14,6 +14,8 @@ from bessemer.core.errors import ContractError, needs
 from bessemer.engines.base import ENGINES
 from bessemer.evaluate.answers import answers
 from bessemer.serve.residents import Model, attached
+from bessemer.service import logits as kept
+from bessemer.service import mitigating
 from bessemer.service.recipe import STAGES, engine_name
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ EXACT = {"onnx-int8": "onnx-fp32", "onnx-fp32": "onnx-fp32", "torch": "torch"}
 #: How far the log-loss of the exported weights may be from what the trainer measured, in nats:
 #: rounding, and a base computed in bfloat16, stay far below; another head does not.
 MOST_LOSS_GAP = 0.02
+#: Logits of the validation split by the engine that will serve.
+VALIDATION = "validation.npz"
 
 
 def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
 
     Raises:
         ContractError: The exported model does not answer as the trained one.
+        ProjectError: serve.precision cannot be promised.
     """
     serve, task = pipeline.plan.project.serve, pipeline.task
     encoded, actual = pipeline.examples("validation")
@@ -48,9 +53,11 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
     for name in dict.fromkeys([asked, exact]):
         run = model(pipeline, name, places / name).run
         logits[name] = answers(run, encoded.features, pipeline.watcher.step, f"validate {name}")
-        calibration[name] = task.calibrate(encoded, logits[name], actual, serve.refuse)
+        calibration[name] = task.calibrate(
+            encoded, logits[name], actual, serve.refuse, serve.precision
+        )
         answered = task.answers(encoded, logits[name], calibration[name])
-        score[name] = task.score(task.tallies(actual, answered).sum(axis=0))
+        score[name] = float(task.score(task.tallies(actual, answered).sum(axis=0)))
     temperature = calibration[exact]["temperature"]
     from bessemer.service.pipeline import NOTES
 
@@ -60,7 +67,10 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
     folder.link(places / ENCODER, target / ENCODER)
     for name in {*ENGINES.load(engine_name(chosen)).files} - {ENCODER}:
         folder.link(places / chosen / name, target / name)
+    kept.write(target / VALIDATION, logits[chosen])
+    by_group = mitigating.fitted(pipeline, logits[chosen], actual)
     return {
+        "group_thresholds": by_group and by_group.model_dump(mode="json"),
         "engine": chosen,
         "tier": notes["tier"],
         "calibration": calibration[chosen],

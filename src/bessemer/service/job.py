@@ -23,7 +23,7 @@ def main(place: Path) -> None:
         text = (place / FILE).read_text(encoding="utf-8")
         uploads = {name: Path(path) for name, path in job["uploads"].items()}
         loaded = project_file.parse(text, place, FILE, uploads=uploads)
-        run(home, loaded, job["until"], Watcher(), announced=job["run"])
+        run(home, loaded, job["until"], Watcher(), job["run"], job["override"])
     except Exception as error:
         record = Runs(home).show(job["run"])
         if record.state in ("running", "interrupted"):

@@ -102,13 +102,16 @@ class Jobs:
 
         return inspect(self._home, self._load(project, files, self._home.root), Watcher())
 
-    def submit(self, project: str, files: Mapping[str, str], until: Until) -> Run:
+    def submit(
+        self, project: str, files: Mapping[str, str], until: Until, override: str | None = None
+    ) -> Run:
         """Begin a run in a process of its own and return its record; follow it with `runs.show`.
 
         Args:
             project: The text of the project file.
             files: SHA-256 of each local file that it names, received before.
             until: The last thing to do.
+            override: An owner's reason to release in spite of the gate, or None.
 
         Raises:
             UserError: The project file is wrong or a file was not sent.
@@ -123,6 +126,7 @@ class Jobs:
             "home": str(self._home.root),
             "actor": self._home.actor,
             "until": until,
+            "override": override,
             "uploads": {name: str(path) for name, path in (loaded.uploads or {}).items()},
         }
         folder.atomic_file(place / JOB, json.dumps(job).encode())

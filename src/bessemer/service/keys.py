@@ -8,7 +8,7 @@ from typing import get_args
 import sqlalchemy as sa
 
 from bessemer.billing import keys as billing
-from bessemer.core.errors import ConflictError, RequestError, UnknownNameError
+from bessemer.core.errors import ConflictError, ForbiddenError, RequestError, UnknownNameError
 from bessemer.core.records import Key, NewKey, Role
 from bessemer.service import snapshot
 from bessemer.service.home import Home
@@ -93,6 +93,21 @@ class Keys:
             self._home.event(connection, "key revoked", key)
         snapshot.publish(self._home)
         return known[key].model_copy(update={"revoked_at": now})
+
+    def require_owner(self, what: str) -> None:
+        """Refuse whoever is neither at this machine's command line nor an owner.
+
+        Args:
+            what: They want to do, for the message.
+
+        Raises:
+            ForbiddenError: They may not.
+        """
+        if self._home.actor == "local":
+            return
+        roles = {key.id: key.role for key in self.list() if key.revoked_at is None}
+        if roles.get(self._home.actor) != "owner":
+            raise ForbiddenError(f"Only an owner may {what}.", remedy="Ask one to do it.")
 
     def first(self) -> NewKey | None:
         """Make the first owner key, or return None when there is one."""

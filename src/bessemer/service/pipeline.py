@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bessemer.bundle import weights
 from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, ENCODER, HEAD
@@ -19,21 +16,20 @@ from bessemer.core import digest, folder
 from bessemer.core.dataset import Dataset
 from bessemer.core.errors import needs
 from bessemer.core.progress import Watcher
-from bessemer.core.report import Report
+from bessemer.core.report import Examples, Report
 from bessemer.pretrained import resolve
 from bessemer.service.datasets import Datasets
 from bessemer.service.home import Home
-from bessemer.service.recipe import Plan
-from bessemer.tasks.base import TASKS, Answers, Encoded, Logits, Task
+from bessemer.service.recipe import Plan, column_of
+from bessemer.tasks.base import TASKS, Answers, Encoded, Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from bessemer.core.project import Block
+    from bessemer.core.block import Block
     from bessemer.train.methods.base import Lesson, Method
 
-DATASET, NOTES, EXPORTED, REPORT = "dataset.json", "notes.json", "export.json", "report.json"
-FOUND, LOGITS = "search.json", "logits.npz"
+DATASET, NOTES, EXPORTED, FOUND = "dataset.json", "notes.json", "export.json", "search.json"
 #: What tokenizers call the token that hides another.
 MASKS = ("[MASK]", "<mask>")
 
@@ -62,6 +58,9 @@ class Pipeline:
         first = "prepare" not in self.seconds
         output = self.stage("prepare", self._prepare)
         if first:
+            from bessemer.service import checking
+
+            checking.check(self)
             Datasets(self.home).register(self.plan.project, self.dataset(), self.task)
         return output
 
@@ -91,18 +90,32 @@ class Pipeline:
 
     def evaluate(self) -> Path:
         """Return the folder with the report on the test split, made if need be."""
+        from bessemer.service import evaluating
+
         self.export()
-        return self.stage("evaluate", self._evaluate)
+        return self.stage("evaluate", lambda target: evaluating.evaluate(self, target))
 
     @property
     def _work(self) -> Path:
         return self.home.root / "work" / f"train-{self.plan.keys['train']}"
 
     def stage(
-        self, name: str, make: Callable[[Path], str], *, unsealed: tuple[str, ...] = ()
+        self,
+        name: str,
+        make: Callable[[Path], str],
+        *,
+        unsealed: tuple[str, ...] = (),
+        key: str | None = None,
     ) -> Path:
-        """Return a stage's output; `make` fills its folder and returns a note for the watcher."""
-        key, stages = self.plan.keys[name], self.home.stages
+        """Return a stage's output; `make` fills its folder and returns a note for the watcher.
+
+        Args:
+            name: Of the stage.
+            make: Is called if the output is not there.
+            unsealed: Files that its manifest does not name.
+            key: Under which it is kept, by default the plan's.
+        """
+        key, stages = key or self.plan.keys[name], self.home.stages
         if name in self.seconds:
             return stages.path(name, key)
         with stages.lock(name, key):
@@ -138,6 +151,11 @@ class Pipeline:
 
         return pq.read_table(self.input("prepare") / f"{split}.parquet")
 
+    def column(self, split: str, name: str) -> list[Any]:
+        """Return a column of a split's rows, by the name that it has in the source."""
+        values: list[Any] = self.rows(split)[column_of(self.plan.project, name)].to_pylist()
+        return values
+
     def examples(self, split: str) -> tuple[Encoded, list[Answers]]:
         """Return a split's encoded texts and what is right for each."""
         from bessemer.prepare.checks import answers_of
@@ -153,10 +171,19 @@ class Pipeline:
         trained = self.input("train") / ENCODER
         return trained if trained.exists() else self.plan.base.folder / resolve.WEIGHTS
 
-    def report(self) -> Report:
-        """Return the report on the test split."""
-        text = (self.input("evaluate") / REPORT).read_text(encoding="utf-8")
-        return Report.model_validate_json(text)
+    def report(self) -> tuple[Report, Examples]:
+        """Return the report on the test split, and the texts that it shows."""
+        from bessemer.service import measured
+
+        return measured.read(self.input("evaluate"))
+
+    def course(self) -> dict[str, tuple[float, ...]]:
+        """Return how validation went from epoch to epoch; see `Run.course`."""
+        notes = json.loads((self.input("train") / NOTES).read_text(encoding="utf-8"))
+        history = notes.get("validation")
+        if not isinstance(history, list) or not history:
+            return {}
+        return {name: tuple(one[name] for one in history) for name in ("log_loss", "score")}
 
     def found(self, what: str) -> Any:
         """Return a part of what the search found; nothing before it, or without one."""
@@ -225,8 +252,9 @@ class Pipeline:
             if learnt.adapter is not None:
                 checkpoints.write(target / ADAPTER, learnt.adapter)
                 _write_json(target / ADAPTER_CONFIG, learnt.adapter_config)
-        _write_json(target / NOTES, {**learnt.notes, "tier": tier, "log_loss": learnt.log_loss})
-        told = [(name.replace("_", " "), value) for name, value in learnt.notes.items()]
+        notes = {**lesson.notes, **learnt.notes}
+        _write_json(target / NOTES, {**notes, "tier": tier, "log_loss": learnt.log_loss})
+        told = [(name.replace("_", " "), value) for name, value in notes.items()]
         return ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in told
@@ -244,6 +272,7 @@ class Pipeline:
     def lesson(self) -> Lesson:
         """Return what the training method is given."""
         from bessemer.serve.residents import tokenizer
+        from bessemer.service.mitigating import mitigated
         from bessemer.train.device import device
         from bessemer.train.methods.base import Batch, Lesson
 
@@ -258,7 +287,7 @@ class Pipeline:
         if plan.base.config["model_type"] in resolve.DECODERS:
             masks = []  # they may have the token, but have never seen it
         name = f"{plan.project.name}-{plan.keys['train'][:12]}"
-        return Lesson(
+        lesson = Lesson(
             task=task,
             train=batch("train"),
             validation=batch("validation"),
@@ -272,6 +301,7 @@ class Pipeline:
             identity=plan.identity(self.found("options"), plan.project.seed),
             device=device(plan.project.train.device),
         )
+        return mitigated(self, lesson)
 
     def _export(self, target: Path) -> str:
         with needs("onnx"):
@@ -282,51 +312,7 @@ class Pipeline:
         asked: str = self.plan.project.serve.engine
         return exporting.told(exported, asked, self.task.metric_names[0])
 
-    def _evaluate(self, target: Path) -> str:
-        from bessemer.evaluate.answers import answers
-        from bessemer.evaluate.report import report
-        from bessemer.service import exporting
-
-        project, exported = self.plan.project, self.exported()
-        run = exporting.model(self, exported["engine"], self.input("export")).run
-        task = self.task
-        encoded, actual = self.examples("test")
-        logits = answers(run, encoded.features, self.watcher.step, "evaluate")
-        write_logits(target / LOGITS, logits)
-        result = report(
-            task,
-            actual,
-            encoded,
-            logits,
-            project.evaluate,
-            calibration=exported["calibration"],
-            engine=exported["engine"],
-            seed=project.seed,
-        )
-        _write_json(target / REPORT, result.model_dump(mode="json"))
-        best = result.metrics[task.metric_names[0]]
-        return f"{best.name} {best.value:.4f} [{best.low:.4f}, {best.high:.4f}] on {best.count}"
-
 
 def _write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def write_logits(path: Path, rows: Sequence[Logits]) -> None:
-    """Write the logits of many texts: their lengths, and all positions end to end."""
-    lengths = np.array([len(row) if row.ndim == 2 else -1 for row in rows], dtype=np.int64)
-    values = np.concatenate([np.atleast_2d(row) for row in rows])
-    # Through memory: numpy's own writing tells of a full disk without an error number.
-    buffer = io.BytesIO()
-    np.savez(buffer, lengths=lengths, values=values)
-    path.write_bytes(buffer.getvalue())
-
-
-def read_logits(path: Path) -> list[Logits]:
-    """Return what `write_logits` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        lengths, values = file["lengths"], file["values"]
-    ends = np.cumsum(np.abs(lengths))
-    parts = np.split(values, ends[:-1])
-    return [part if length >= 0 else part[0] for part, length in zip(parts, lengths, strict=True)]

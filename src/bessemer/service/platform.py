@@ -9,6 +9,7 @@ from bessemer.core.dataset import Inspection
 from bessemer.core.labelling import Round
 from bessemer.core.progress import Watcher
 from bessemer.core.records import Check, Deployment, Run, Until
+from bessemer.core.report import Comparison
 from bessemer.service import project_file
 from bessemer.service.aliases import Aliases
 from bessemer.service.datasets import Datasets
@@ -18,6 +19,7 @@ from bessemer.service.jobs import Jobs
 from bessemer.service.keys import Keys
 from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.releases import Releases
+from bessemer.service.reports import Reports
 from bessemer.service.runs import Runs
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Platform:
         self.home = home
         self.runs = Runs(home)
         self.datasets = Datasets(home)
+        self.reports = Reports(home)
         self.releases = Releases(home)
         self.deployments = Deployments(home)
         self.aliases = Aliases(home)
@@ -132,7 +135,12 @@ class Platform:
         return label(self.home, loaded, items, strategy, watcher or Watcher())
 
     def run(
-        self, project: str | Path, *, until: Until = "deploy", watcher: Watcher | None = None
+        self,
+        project: str | Path,
+        *,
+        until: Until = "deploy",
+        override: str | None = None,
+        watcher: Watcher | None = None,
     ) -> Run:
         """Go from the table to a deployed release, or as far as asked.
 
@@ -141,15 +149,20 @@ class Platform:
         Args:
             project: The project file, or its folder.
             until: The last thing to do.
+            override: An owner's reason to release in spite of the gate; it stands in the signed
+                release and in an event. Where the gate passes it means nothing.
             watcher: Is told of stages and steps.
 
         Returns:
             The run's record; its state is "gate failed" when the gate let nothing pass.
+
+        Raises:
+            ForbiddenError: Somebody else than an owner overrides the gate.
         """
         from bessemer.service.running import run
 
         loaded = project_file.load(Path(project))
-        return run(self.home, loaded, until, watcher or Watcher())
+        return run(self.home, loaded, until, watcher or Watcher(), override=override)
 
     def prepare(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
         """Run as far as the checked and split rows."""
@@ -163,9 +176,30 @@ class Platform:
         """Run as far as the report."""
         return self.run(project, until="evaluate", watcher=watcher)
 
-    def release(self, project: str | Path, *, watcher: Watcher | None = None) -> Run:
-        """Run as far as the signed release, and deploy nothing."""
-        return self.run(project, until="release", watcher=watcher)
+    def release(
+        self,
+        project: str | Path,
+        *,
+        override: str | None = None,
+        watcher: Watcher | None = None,
+    ) -> Run:
+        """Run as far as the signed release, and deploy nothing; see `run`."""
+        return self.run(project, until="release", override=override, watcher=watcher)
+
+    def compare(self, first: str, second: str) -> Comparison:
+        """Hold two models against each other on the test rows that both were measured on.
+
+        Args:
+            first: A run, a release as `support-intents@3`, or a project for its newest report.
+            second: Another.
+
+        Raises:
+            UnknownNameError: There is no such run or release.
+            RequestError: They cannot be compared; the message says why.
+        """
+        from bessemer.service.comparing import compare
+
+        return compare(self.home, first, second)
 
     def deploy(
         self, release: str, route: str | None = None, canary: float | None = None

@@ -10,8 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bessemer.core.block import Block
 from bessemer.core.errors import ProjectError, UnknownNameError, nearest
-from bessemer.core.project import Block, Project, Train
+from bessemer.core.project import Project, Train
 from bessemer.core.records import Setting
 from bessemer.prepare.credentials import written_out
 from bessemer.tasks.base import TASKS

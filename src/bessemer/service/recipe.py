@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bessemer.core import digest
+from bessemer.core import digest, terms
 from bessemer.core.errors import ProjectError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
+from bessemer.evaluate import robustness, swaps
 from bessemer.prepare.desk import LABELLED
 from bessemer.prepare.locate import fetch
 from bessemer.prepare.origins.base import LOCAL, ORIGINS, Fetched, Place, origin_of
@@ -18,16 +19,18 @@ from bessemer.prepare.presidio import Model, model_of
 from bessemer.prepare.sources.base import source_for
 from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
-from bessemer.release import gates
+from bessemer.release.conditions import asked, needs_memory, parse
 from bessemer.service.home import Home
 from bessemer.service.labels import labelled
+from bessemer.service.mitigating import determines
 from bessemer.service.project_file import Loaded, at
 from bessemer.tasks.base import TASKS, Task
+from bessemer.train import mitigation
 from bessemer.train.methods.base import METHODS
 
 #: Stages in their order, each with its version: raised when its code would give another
 #: output from the same inputs. A part has a version of its own. The last two lie beside the chain.
-CHAIN = {"prepare": 4, "search": 1, "train": 2, "export": 2, "evaluate": 2, "release": 2}
+CHAIN = {"prepare": 4, "search": 1, "train": 2, "export": 3, "evaluate": 3, "release": 3}
 STAGES = {**CHAIN, "encode": 1, "inspect": 1}
 
 
@@ -35,6 +38,7 @@ STAGES = {**CHAIN, "encode": 1, "inspect": 1}
 class Plan:
     """A project with everything it names found and digested."""
 
+    #: What its gate asks for is measured, too.
     project: Project
     base: Base
     #: `source`, and `test` or `validation` where these are files of their own.
@@ -48,6 +52,8 @@ class Plan:
     licence: str | None
     #: Which looks for names in the texts.
     names: Model | None
+    #: Whether the memory of a serving process is measured.
+    memory: bool
 
     def identity(self, found: dict[str, Any], seed: int) -> dict[str, str]:
         """Return what determines a training, by name, for its checkpoints to be held against.
@@ -80,12 +86,9 @@ def plan(
     Raises:
         UserError: Something named does not exist or is not allowed; nothing was computed.
     """
-    project = loaded.project
-    task = TASKS.load(project.task)(project.data.labels)
+    task = TASKS.load(loaded.project.task)(loaded.project.data.labels)
     _check_labels(loaded, task)
-    for number, condition in enumerate(project.gate):
-        where = at(loaded, ("gate", number))
-        gates.parse(condition, task.metric_names, where)
+    project, memory = _measured(loaded, task)
     _check_split(project)
     names = _names(loaded)
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
@@ -97,9 +100,16 @@ def plan(
         files[LABELLED] = labels
     digests = {role: _digest(path) for role, path in files.items()}
     parts = _parts(project, files)
-    keys = _keys(project, base, digests, parts, names)
     licence = project.data.licence or found["source"].licence
-    return Plan(project, base, files, digests, parts, keys, licence, names)
+    made = Plan(project, base, files, digests, parts, {}, licence, names, memory)
+    return replace(made, keys=_keys(made))
+
+
+def unmitigated(plan: Plan) -> Plan:
+    """Return the plan of the same model trained without its mitigation."""
+    train = plan.project.train.model_copy(update={"mitigation": None})
+    other = replace(plan, project=plan.project.model_copy(update={"train": train}))
+    return replace(other, keys=_keys(other))
 
 
 def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
@@ -141,9 +151,32 @@ def local_files(loaded: Loaded) -> dict[str, Path]:
     return found
 
 
+def column_of(project: Project, name: str) -> str:
+    """Return what a column of the source is called among the prepared rows."""
+    columns = project.data.columns
+    roles = {columns.text: "text", columns.label: "label", columns.id: "id"}
+    return roles.get(name, name)
+
+
 def engine_name(serve_engine: str) -> str:
     """Return the catalogue's name of a serving engine: `onnx` of `onnx-int8`."""
     return serve_engine.partition("-")[0]
+
+
+def _measured(loaded: Loaded, task: Task) -> tuple[Project, bool]:
+    """Return the project with all that is measured, its names checked; and whether memory is."""
+    project = loaded.project
+    conditions = [
+        parse(condition, task.metric_names, at(loaded, ("gate", number)))
+        for number, condition in enumerate(project.gate)
+    ]
+    settings = asked(project.evaluate, conditions, tuple(terms.lists(project.evaluate.terms)))
+    where = at(loaded, ("evaluate", "robustness"))
+    robustness.resolve(settings.robustness, task, where)
+    swaps.resolve(settings.counterfactual, settings.terms, where)
+    project = project.model_copy(update={"evaluate": settings})
+    mitigation.check(project, task, at(loaded, ("train", "mitigation")))
+    return project, needs_memory(conditions)
 
 
 def _fetched(loaded: Loaded, role: str, place: Place) -> Fetched:
@@ -231,11 +264,13 @@ def _check_labels(loaded: Loaded, task: Task) -> None:
                 f" {loaded.project.task}.",
                 remedy="Remove it.",
             )
-    if loaded.project.serve.refuse is not None and not task.answers_once:
-        raise ProjectError(
-            f"{at(loaded, ('serve', 'refuse'))}refuse is for texts with exactly one label.",
-            remedy="Remove it: where a text may have several labels or spans, it may have none.",
-        )
+    for name in ("refuse", "precision"):
+        if getattr(loaded.project.serve, name) is not None and not task.answers_once:
+            raise ProjectError(
+                f"{at(loaded, ('serve', name))}{name} is for texts with exactly one label.",
+                remedy="Remove it: where a text may have several labels or spans, it may have"
+                " none.",
+            )
 
 
 def _check_length(loaded: Loaded, base: Base) -> None:
@@ -278,13 +313,8 @@ def _parts(project: Project, files: dict[str, Path]) -> dict[str, str]:
     return parts
 
 
-def _keys(
-    project: Project,
-    base: Base,
-    digests: dict[str, str],
-    parts: dict[str, str],
-    names: Model | None,
-) -> dict[str, str]:
+def _keys(plan: Plan) -> dict[str, str]:
+    project, base, digests, parts = plan.project, plan.base, plan.digests, plan.parts
     keys: dict[str, str] = {}
 
     def add(stage: str, **inputs: Any) -> None:
@@ -293,8 +323,8 @@ def _keys(
     data = project.data.model_dump(mode="json")
     readers = {role: parts[role] for role in digests}
     rules = project.prepare.model_dump(mode="json", exclude={"pii_model"})
-    if names is not None:
-        rules["pii_model"] = names.version
+    if plan.names is not None:
+        rules["pii_model"] = plan.names.version
     add(
         "prepare",
         task=parts["task"],
@@ -321,14 +351,22 @@ def _keys(
         add("search", **training, search=search)
         training["search"] = keys["search"]
     add("train", **training)
-    serve = [project.serve.engine, project.serve.max_loss, project.serve.refuse]
-    add("export", weights=keys["train"], part=parts["engine"], serve=serve)
-    settings = project.evaluate.model_dump(mode="json")
-    add("evaluate", model=keys["export"], settings=settings, seed=project.seed)
+    served = project.serve
+    serve = [served.engine, served.max_loss, served.refuse, served.precision]
+    # Thresholds by group are found when all is learnt.
+    last = project.train.mitigation == "group-thresholds"
+    wanted = {"protected", "favourable", "least"} if last else set[str]()
+    by_group = project.evaluate.model_dump(mode="json", include=wanted)
+    add("export", weights=keys["train"], part=parts["engine"], serve=serve, groups=by_group)
+    # How often a test split may judge changes nothing that is measured.
+    settings = project.evaluate.model_dump(mode="json", exclude={"judgements"})
+    asked = {"settings": settings, "memory": plan.memory, "group": project.data.split.group}
+    add("evaluate", model=keys["export"], seed=project.seed, **asked)
     add("release", report=keys["evaluate"], project=project.released())
     return keys
 
 
 def _own(project: Project) -> dict[str, Any]:
-    """Return the train block without its search."""
-    return project.train.model_dump(mode="json", exclude={"search"})
+    """Return what determines a training beside its search: the block, and what mitigation reads."""
+    train = project.train.model_dump(mode="json", exclude={"search", "mitigation"})
+    return {**train, **determines(project)}

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from bessemer.bundle.format import STATEMENT
 from bessemer.core.errors import CorruptError, UnknownNameError
 from bessemer.core.records import Release, Verification
-from bessemer.core.report import Report, Verdict
+from bessemer.core.report import Report
+from bessemer.core.verdict import Verdict
 from bessemer.service import signing
 from bessemer.service.home import Home
 from bessemer.store import tables
@@ -86,7 +87,7 @@ class Releases:
                 id=f"{project}@{number}",
                 project=project,
                 number=number,
-                state="approved",
+                state="approved" if verdict.override is None else "overridden",
                 run=run,
                 bundle=bundle,
                 created_at=self._home.clock(),
@@ -103,4 +104,12 @@ class Releases:
                 )
             )
             self._home.event(connection, "released", release.id, bundle=bundle, run=run)
+            tell_override(self._home, connection, release.id, verdict)
         return release
+
+
+def tell_override(home: Home, connection: sa.Connection, release: str, verdict: Verdict) -> None:
+    """Append the event of an owner's override, if there was one."""
+    if (said := verdict.override) is not None:
+        failed = [o.condition for o in verdict.outcomes if o.state != "passed"]
+        home.event(connection, "gate overridden", release, reason=said.reason, conditions=failed)

@@ -10,69 +10,107 @@ from pathlib import Path
 
 from bessemer.bundle import format as bundle_format
 from bessemer.bundle import signature
-from bessemer.bundle.format import (
-    ADAPTER,
-    ADAPTER_CONFIG,
-    CONFIG,
-    CONTENTS,
-    ENCODER,
-    HEAD,
-    STATEMENT,
-    TOKENISER,
-    Contents,
-)
+from bessemer.bundle.format import CONFIG, CONTENTS, STATEMENT, TOKENISER, Contents
 from bessemer.core import digest, folder
-from bessemer.core.errors import BessemerError, ContractError
+from bessemer.core.errors import BessemerError, ContractError, RequestError
 from bessemer.core.records import Release
-from bessemer.core.report import Verdict
+from bessemer.core.verdict import Override, Verdict
 from bessemer.core.version import VERSION
-from bessemer.engines.base import ENGINES
 from bessemer.evaluate.answers import answers
-from bessemer.evaluate.report import difference
-from bessemer.pretrained import resolve
+from bessemer.evaluate.comparison import difference
+from bessemer.measures.intervals import exact
 from bessemer.release.card import card
-from bessemer.release.gates import NOT_WORSE, Rival, judge
+from bessemer.release.conditions import BETTER, NOT_WORSE
+from bessemer.release.gates import Rival, judge
 from bessemer.serve import residents
-from bessemer.service import signing
+from bessemer.service import evaluating, logits, mitigating, signing
+from bessemer.service.costs import bundled
 from bessemer.service.deployments import Deployments
-from bessemer.service.pipeline import LOGITS, Pipeline, read_logits, write_logits
-from bessemer.service.recipe import CHAIN, engine_name
+from bessemer.service.home import Home
+from bessemer.service.keys import Keys
+from bessemer.service.measured import LOGITS
+from bessemer.service.pipeline import Pipeline
+from bessemer.service.recipe import CHAIN
 from bessemer.service.releases import Releases
+from bessemer.service.runs import Runs
 from bessemer.tasks.base import TASKS, Answers
 
 VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
 #: How many test texts a fresh process answers again before a bundle counts as written.
 RELOADED_TEXTS = 32
+#: Characters of the reason for an override.
+MOST_REASON = 1000
 
 
-def release(pipeline: Pipeline, run: str) -> tuple[Verdict, Release | None]:
-    """Return the gate's verdict and, if it passed, the release, made if need be."""
+def release(
+    pipeline: Pipeline, run: str, override: str | None = None
+) -> tuple[Verdict, Release | None]:
+    """Return the gate's verdict and, if it lets the model pass, the release, made if need be.
+
+    Args:
+        pipeline: The model.
+        run: Its id.
+        override: An owner's reason to release in spite of the verdict, or None.
+
+    Raises:
+        ForbiddenError: Somebody else than an owner overrides.
+        RequestError: The reason says nothing.
+    """
     pipeline.evaluate()
     home, key = pipeline.home, pipeline.plan.keys["release"]
-    project, report = pipeline.plan.project, pipeline.report()
+    project = pipeline.plan.project
+    report, _ = pipeline.report()
     releases = Releases(home)
     if home.stages.has("release", key):
-        text = (home.stages.path("release", key) / VERDICT).read_text(encoding="utf-8")
-        verdict = Verdict.model_validate_json(text)
+        verdict = _judged(pipeline, key)
     else:
         verdict = judge(project.gate, report, _rival(pipeline))
         if not verdict.passed:
-            return verdict, None
+            if override is None:
+                return verdict, None
+            said = overridden(home, override)
+            # Another bundle: who let it pass, and why, is a part of what is signed.
+            key = digest.of_json([key, said.by, said.reason])
+            verdict = verdict.model_copy(update={"override": said})
+            if home.stages.has("release", key):
+                verdict = _judged(pipeline, key)
     pipeline.stage(
-        "release", lambda target: _bundle(pipeline, target, verdict), unsealed=(STATEMENT,)
+        "release", lambda target: _bundle(pipeline, target, verdict), unsealed=(STATEMENT,), key=key
     )
     return verdict, releases.register(project.name, run, key, report, verdict)
 
 
+def _judged(pipeline: Pipeline, key: str) -> Verdict:
+    text = (pipeline.home.stages.path("release", key) / VERDICT).read_text(encoding="utf-8")
+    return Verdict.model_validate_json(text)
+
+
+def overridden(home: Home, reason: str) -> Override:
+    """Return an owner's override of the gate.
+
+    Raises:
+        ForbiddenError: Somebody else than an owner asks.
+        RequestError: The reason says nothing.
+    """
+    Keys(home).require_owner("override the gate")
+    if not reason.strip() or len(reason) > MOST_REASON:
+        raise RequestError(
+            f"The reason {reason[:40]!r} has not 1 to {MOST_REASON} characters.",
+            remedy="Say why the model is released in spite of the gate.",
+        )
+    return Override(by=home.actor, at=home.clock(), reason=reason.strip())
+
+
 def judge_live(pipeline: Pipeline) -> Verdict:
     """Return the gate's verdict against what is live now, however old the release is."""
-    return judge(pipeline.plan.project.gate, pipeline.report(), _rival(pipeline))
+    report, _ = pipeline.report()
+    return judge(pipeline.plan.project.gate, report, _rival(pipeline))
 
 
 def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
     """Write all files, answer again in a fresh process, seal and sign."""
     plan, project, exported = pipeline.plan, pipeline.plan.project, pipeline.exported()
-    report, dataset = pipeline.report(), pipeline.dataset()
+    (report, _), dataset = pipeline.report(), pipeline.dataset()
     contents = Contents(
         project=project.name,
         task=plan.parts["task"],
@@ -84,14 +122,11 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         max_length=project.train.max_length,
         calibration=exported["calibration"],
         validation_score=exported["validation_score"],
+        group_thresholds=mitigating.thresholds(pipeline),
     )
-    export, train = pipeline.input("export"), pipeline.input("train")
-    for name in {*ENGINES.load(engine_name(exported["engine"])).files, ENCODER} - {CONFIG}:
-        folder.link(export / name, target / name)
-    for name in (HEAD, ADAPTER, ADAPTER_CONFIG):
-        if (train / name).exists():
-            folder.link(train / name, target / name)
-    shutil.copyfile(plan.base.folder / resolve.TOKENISER, target / TOKENISER)
+    for name, path in bundled(pipeline).items():
+        # A base's tokenizer belongs to someone else, who may change it.
+        (shutil.copyfile if name == TOKENISER else folder.link)(path, target / name)
     documents = {
         CONTENTS: contents.model_dump(mode="json"),
         CONFIG: plan.base.config,
@@ -129,13 +164,13 @@ def _reload(pipeline: Pipeline, target: Path) -> None:
         ContractError: They differ.
     """
     texts = pipeline.rows("test")["text"].to_pylist()[:RELOADED_TEXTS]
-    logits = read_logits(pipeline.input("evaluate") / LOGITS)[: len(texts)]
+    found = logits.read(pipeline.input("evaluate") / LOGITS)[: len(texts)]
     folder.seal(target)
     beside = target.with_name(f"{target.name}.reload.partial")
     beside.mkdir()
     try:
         (beside / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-        write_logits(beside / LOGITS, logits)
+        logits.write(beside / LOGITS, found)
         paths = [str(target), str(beside / "texts.json"), str(beside / LOGITS)]
         command = [sys.executable, "-m", "bessemer.service.reload", *paths]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -155,25 +190,28 @@ def _rival(pipeline: Pipeline) -> Rival | None:
     """Return the live release of the project's route, answered on the same test rows."""
     project = pipeline.plan.project
     live = Deployments(pipeline.home).live(project.route)
-    if live is None or not any(NOT_WORSE in condition for condition in project.gate):
+    if live is None or not any(
+        {NOT_WORSE, BETTER} & condition.keys() for condition in project.gate
+    ):
         return None
     found = Releases(pipeline.home).show(live.release)
+    ours = evaluating.test(pipeline)
+    model = Runs(pipeline.home).show(found.run).stages.get("export")
+    if model == pipeline.plan.keys["export"]:
+        # The same model answers alike on all texts there are, not on these alone.
+        return Rival(found.id, exact(f"{pipeline.task.metric_names[0]}_difference", 0.0, len(ours)))
     try:
         theirs = _answers_of(pipeline, found)
     except (BessemerError, ValueError) as error:
         return Rival(found.id, None, f"{found.id} could not be measured: {error}")
-    task = pipeline.task
-    encoded, actual = pipeline.examples("test")
-    logits = read_logits(pipeline.input("evaluate") / LOGITS)
-    ours = task.answers(encoded, logits, pipeline.exported()["calibration"])
-    gain = difference(task, actual, ours, theirs, project.evaluate, project.seed)
+    gain = difference(pipeline.task, ours.actual, ours.answered, theirs, ours.sampling)
     return Rival(found.id, gain)
 
 
 def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
     """Return a release's answers to the test texts; computed once and kept."""
     stages, project = pipeline.home.stages, pipeline.plan.project
-    key = digest.of_json([2, live.bundle, pipeline.plan.keys["prepare"]])
+    key = digest.of_json([3, live.bundle, pipeline.plan.keys["prepare"]])
     bundle = Releases(pipeline.home).bundle(live)
     texts = pipeline.rows("test")["text"].to_pylist()
     with stages.lock("rival", key):
@@ -181,8 +219,10 @@ def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
             resident = residents.load(bundle)
             step = pipeline.watcher.step
             encoded = resident.encode(texts)
-            logits = answers(resident.model.run, encoded.features, step, "compare with live")
-            found = resident.task.answers(encoded, logits, resident.contents.calibration)
+            seen = answers(resident.model.run, encoded.features, step, "compare with live")
+            if (by_group := resident.contents.group_thresholds) is not None:
+                seen = resident.shifted(seen, mitigating.groups(pipeline, "test", by_group.across))
+            found = resident.task.answers(encoded, seen, resident.contents.calibration)
             with stages.make("rival", key) as aside:
                 cells = [resident.task.write(row) for row in found]
                 (aside / "answers.json").write_text(json.dumps(cells), encoding="utf-8")

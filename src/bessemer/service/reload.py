@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bessemer.core.errors import BessemerError
 from bessemer.serve import residents
-from bessemer.service.pipeline import read_logits
+from bessemer.service import logits as kept
 
 
 def main(bundle: str, texts: str, logits: str) -> int:
     """Compare and return the exit code."""
-    wanted = read_logits(Path(logits))
+    wanted = kept.read(Path(logits))
     try:
         found = residents.load(Path(bundle)).logits(json.loads(Path(texts).read_text("utf-8")))
     except BessemerError as error:

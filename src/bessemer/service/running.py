@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 from bessemer.core.errors import BessemerError, RequestError
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Release, Run, Until
+from bessemer.service import judgements
 from bessemer.service.deployments import Deployments, told
 from bessemer.service.home import Home
+from bessemer.service.measured import ANSWERS
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
 from bessemer.service.recipe import planned
+from bessemer.service.releases import tell_override
 from bessemer.service.runs import Runs
 
 
@@ -22,7 +26,14 @@ def check(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Check:
     return Check(settings=tuple(explain(loaded)), dataset=pipeline.dataset())
 
 
-def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: str = "") -> Run:
+def run(
+    home: Home,
+    loaded: Loaded,
+    until: Until,
+    watcher: Watcher,
+    announced: str = "",
+    override: str | None = None,
+) -> Run:
     """Walk along the chain and return the run's record.
 
     Args:
@@ -31,6 +42,7 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
         until: The last thing to do; `deploy` also puts a new release behind its route.
         watcher: Is told of stages and steps.
         announced: Id of a run that was recorded before, or none.
+        override: An owner's reason to release in spite of the gate, or None.
 
     Raises:
         BessemerError: A stage failed; the run's record says so as well.
@@ -40,13 +52,11 @@ def run(home: Home, loaded: Loaded, until: Until, watcher: Watcher, announced: s
     found = planned(home, loaded, watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
-    record = runs.begin(
-        loaded.project.name, found.keys["release"], resolved, announced, found.keys["prepare"]
-    )
+    record = runs.begin(loaded.project.name, found.keys["release"], resolved, announced, found.keys)
     follower = _Follower(runs, record, watcher)
     pipeline = Pipeline(home, found, follower)
     try:
-        follower.record = _walk(pipeline, until, follower)
+        follower.record = _walk(pipeline, until, follower, override)
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "interrupted"
         message = str(error) if isinstance(error, BessemerError) else repr(error)
@@ -88,29 +98,31 @@ class _Follower(Watcher):
         return self.keep(state=state, ended_at=home.clock(), error=error)
 
 
-def _walk(pipeline: Pipeline, until: Until, follower: _Follower) -> Run:
+def _walk(pipeline: Pipeline, until: Until, follower: _Follower, override: str | None) -> Run:
     if until == "prepare":
         pipeline.prepare()
         return follower.record
+    pipeline.train()
+    follower.keep(course=pipeline.course())
     if until == "train":
-        pipeline.train()
         return follower.record
     pipeline.evaluate()
-    follower.keep(report=pipeline.report())
+    report, _ = pipeline.report()
+    follower.keep(report=report, judged=_judged(pipeline, follower.record.id))
     if until == "evaluate":
         return follower.record
     from bessemer.service.releasing import release
 
-    verdict, made = release(pipeline, follower.record.id)
+    verdict, made = release(pipeline, follower.record.id, override)
     record = follower.keep(verdict=verdict, release=made and made.id)
     if made is not None and until == "deploy":
-        _deploy(pipeline, made, follower)
+        _deploy(pipeline, made, follower, override)
     return record if made is None else follower.record
 
 
-def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
+def _deploy(pipeline: Pipeline, made: Release, follower: _Follower, override: str | None) -> None:
     """Put a release behind its route unless it was there before, perhaps rolled back since."""
-    from bessemer.service.releasing import judge_live
+    from bessemer.service.releasing import judge_live, overridden
 
     route = pipeline.plan.project.route
     deployments = Deployments(pipeline.home)
@@ -121,14 +133,25 @@ def _deploy(pipeline: Pipeline, made: Release, follower: _Follower) -> None:
         follower.ended("deploy", 0.0, reused=True, note=note)
         return
     verdict = judge_live(pipeline)
-    if not verdict.passed:
+    if not verdict.passed and made.verdict.override is None:
         # It was judged before what is live now was there.
+        if override is not None:
+            verdict = verdict.model_copy(update={"override": overridden(pipeline.home, override)})
+            with pipeline.home.database.begin() as connection:
+                tell_override(pipeline.home, connection, made.id, verdict)
         follower.keep(verdict=verdict)
-        return
+        if override is None:
+            return
     share = pipeline.plan.project.serve.canary if history else None
     done = deployments.deploy(made.id, route, share)
     follower.ended("deploy", 0.0, reused=False, note=told(done))
 
 
+def _judged(pipeline: Pipeline, run: str) -> int:
+    """Return how many models the test split has judged; its rows count, not where they lie."""
+    told = json.loads((pipeline.input("evaluate") / ANSWERS).read_text(encoding="utf-8"))
+    return judgements.count(pipeline.home, told["test"], pipeline.plan.keys["export"], run)
+
+
 def _failed(record: Run) -> bool:
-    return record.verdict is not None and not record.verdict.passed
+    return record.verdict is not None and not record.verdict.releases

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bessemer.core.errors import UnknownNameError
-from bessemer.core.records import Run
+from bessemer.core.records import Run, RunComparison
 from bessemer.service.home import Home
 from bessemer.store import tables
 
@@ -43,13 +43,23 @@ class Runs:
             raise UnknownNameError("run", run, [found.id for found in self.list()])
         return _seen(row.record, row.process)
 
+    def compare(self, first: str, second: str) -> RunComparison:
+        """Return two runs with the settings in which they differ, and their models compared.
+
+        Raises:
+            UnknownNameError: There is no such run.
+        """
+        from bessemer.service.comparing import side_by_side
+
+        return side_by_side(self._home, first, second)
+
     def begin(
         self,
         project: str,
         recipe: str,
         resolved: dict[str, Any],
         run: str = "",
-        dataset: str | None = None,
+        stages: dict[str, str] | None = None,
     ) -> Run:
         """Record that a run begins in this process.
 
@@ -58,7 +68,7 @@ class Runs:
             recipe: Digest of everything that determines the run.
             resolved: The project file with every default.
             run: Id of a run that was announced before, by the process that asked for it.
-            dataset: Digest of the data set that it is made from, as far as that is known.
+            stages: Digest of each stage's output, as far as that is known.
         """
         now = self._home.clock()
         record = Run(
@@ -75,7 +85,8 @@ class Runs:
             verdict=None,
             error=None,
             resolved=resolved,
-            dataset=dataset,
+            dataset=(stages or {}).get("prepare"),
+            stages=stages or {},
         )
         row = _row(record)
         with self._home.database.begin() as connection:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from bessemer.core.errors import OperatorError, StorageError, needs
 
 #: The newest migration; a test compares it with the folder.
-HEAD = "0004"
+HEAD = "0005"
 #: Seconds that a transaction waits for its turn on SQLite.
 BUSY_SECONDS = 10
 #: Number of the lock under which transactions take turns on PostgreSQL.

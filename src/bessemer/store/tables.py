@@ -43,6 +43,16 @@ datasets = sa.Table(
     sa.UniqueConstraint("project", "digest"),
 )
 
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    #: Digest of a test split's texts and labels, and of the model that was held against them.
+    sa.Column("test", sa.String, primary_key=True),
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("run", sa.String, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,

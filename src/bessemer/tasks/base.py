@@ -19,7 +19,8 @@ from bessemer.core.catalogue import Catalogue
 from bessemer.core.project import Labels
 from bessemer.core.report import ClassReport, Confusion, Measurement
 from bessemer.measures import calibration
-from bessemer.measures.answers import micro_f1, tally
+from bessemer.measures.answers import Totals, micro_f1, tally
+from bessemer.measures.intervals import Floats, Sampling
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,8 +33,10 @@ Features = NDArray[np.int64]
 Logits = NDArray[np.float32]
 #: What the loss of one example is computed against; see `Task.targets`.
 Target = NDArray[Any]
-#: Numbers learnt on the validation split: "temperature", and "threshold" where one is used.
+#: Numbers learnt on the validation split: "temperature", "threshold" where one is used, and for
+#: each coverage that sets of labels can be had for, as "set_0.9", from which probability.
 Calibration = dict[str, float]
+SET = "set_"
 
 #: A position that nothing is learnt from: padding, the rest of a word, an unknown label.
 IGNORED = -100
@@ -59,6 +62,11 @@ def cut(ids: list[int], special: list[int], max_length: int) -> Features:
     return np.array(ids, dtype=np.int64)
 
 
+def coverages(calibration: Calibration) -> list[float]:
+    """Return the coverages that sets of labels can be had for, lowest first."""
+    return sorted(float(name.removeprefix(SET)) for name in calibration if name.startswith(SET))
+
+
 def label_of(answer: str | Span) -> str:
     """Return the label of an answer."""
     return answer if isinstance(answer, str) else answer.label
@@ -73,15 +81,6 @@ class Encoded:
     #: For each text, shape [length, 2], the characters that each position stands for, or -1
     #: where it stands for none; None where answers do not point into a text.
     places: list[NDArray[np.int64]] | None = None
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How intervals are made."""
-
-    confidence: float
-    resamples: int
-    seed: int
 
 
 Judgement = tuple[dict[str, Measurement], list[ClassReport], list[Confusion]]
@@ -182,6 +181,7 @@ class Task(ABC):
         logits: Sequence[Logits],
         calibration: Calibration,
         top_k: int | None,
+        coverage: float | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Return for each text its predictions, as they appear in an answer.
 
@@ -191,6 +191,8 @@ class Task(ABC):
             calibration: From `calibrate`.
             top_k: How many labels are told whatever their score; 0 for all of them; None for
                 what `answers` answers.
+            coverage: One of `coverages`: tell the labels of the set that holds the right one as
+                often as that, which may be none; `top_k` makes no difference then.
         """
 
     @abstractmethod
@@ -225,12 +227,12 @@ class Task(ABC):
         """
         return tally(actual, answered)
 
-    def score(self, total: NDArray[np.int64]) -> float:
-        """Return the headline metric from summed tallies, shape [k].
+    def score(self, totals: Totals) -> Floats:
+        """Return the headline metric from summed tallies, shape [..., k] to [...].
 
         F1; where each text has one answer, that is the accuracy.
         """
-        return micro_f1(total)
+        return micro_f1(totals)
 
     def head(self, width: int) -> nn.Module:
         """Return an untrained linear head: [..., width] to [..., outputs] logits."""
@@ -254,7 +256,12 @@ class Task(ABC):
         return np.atleast_2d(target) if self.link == "sigmoid" else np.atleast_1d(target)
 
     def loss(
-        self, logits: Tensor, targets: Sequence[Target], smoothing: float, weights: Tensor | None
+        self,
+        logits: Tensor,
+        targets: Sequence[Target],
+        smoothing: float,
+        weights: Tensor | None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, float]:
         """Return the summed loss of a batch, a scalar, and the weight that it is a sum over.
 
@@ -264,6 +271,7 @@ class Task(ABC):
             smoothing: Share of each target that is spread over all outputs (Szegedy et al. 2016).
             weights: Of rows of each output, shape [outputs]; of link "sigmoid" of rows without
                 and with each output, shape [2, outputs]; or None.
+            rows: How much each row of the batch counts, shape [batch]; or None.
         """
         import torch
         from torch.nn import functional
@@ -274,6 +282,8 @@ class Task(ABC):
             each = torch.ones_like(wanted)
             if weights is not None:
                 each = torch.where(wanted > 0, weights[1], weights[0])
+            if rows is not None:
+                each = each * rows[:, None]
             lost = functional.binary_cross_entropy_with_logits(
                 logits, smooth, weight=each, reduction="sum"
             )
@@ -297,6 +307,8 @@ class Task(ABC):
         weight = (flat != IGNORED).float()
         if weights is not None:
             weight = weight * weights[flat.clamp(min=0)]
+        if rows is not None:
+            weight = weight * rows.repeat_interleave(length)
         return (each * weight).sum(), float(weight.sum())
 
     def log_loss(
@@ -315,6 +327,7 @@ class Task(ABC):
         logits: Sequence[Logits],
         answers: Sequence[Answers],
         refuse: float | None,
+        precision: float | None = None,
     ) -> Calibration:
         """Return what is learnt on the validation split after training.
 
@@ -323,6 +336,10 @@ class Task(ABC):
             logits: What was computed for them.
             answers: What would be right.
             refuse: Share of the texts with a known label that may be refused, or None.
+            precision: How often what is not refused must be right, instead; or None.
+
+        Raises:
+            ProjectError: `precision` cannot be promised.
         """
         return {"temperature": self.temperature(logits, self.targets(encoded, answers))}
 

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bessemer.core.errors import ProjectError
 from bessemer.measures import answers as sets
-from bessemer.measures.calibration import by_example, f1_threshold, probabilities, sigmoid
-from bessemer.measures.intervals import bootstrap, wilson
+from bessemer.measures import conformal, selective
+from bessemer.measures.calibration import (
+    f1_threshold,
+    measured_error,
+    probabilities,
+    sigmoid,
+)
+from bessemer.measures.intervals import Sampling, bootstrap, of_sums, share
 from bessemer.tasks.base import (
     IGNORED,
+    SET,
     Answers,
     Calibration,
     Encoded,
     Judgement,
     Logits,
-    Sampling,
     Target,
     Task,
     cut,
@@ -42,7 +49,7 @@ class TextClassification(Task):
     teach what to refuse: they are a class of their own, and their chance counts against the rest.
     """
 
-    version = 2
+    version = 3
     label_rules = ("separator", "out_of_scope")
     pooled = True
     least_labels = 2
@@ -136,12 +143,15 @@ class TextClassification(Task):
         logits: Sequence[Logits],
         calibration: Calibration,
         top_k: int | None,
+        coverage: float | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Return `{"label", "score"}` dictionaries, most probable first."""
         if not len(logits):
             return []
         stacked = np.stack(logits)
         chances = self._chances(stacked, calibration)
+        if coverage is not None:
+            return self._sets(chances, calibration[f"{SET}{coverage:g}"])
         refused = np.zeros(len(chances), dtype=bool)
         if self.link == "softmax" and "threshold" in calibration:
             refused = self._odds(stacked, calibration) < calibration["threshold"]
@@ -180,6 +190,15 @@ class TextClassification(Task):
         else:
             yield from told
 
+    def _sets(self, chances: NDArray[np.float64], threshold: float) -> list[list[dict[str, Any]]]:
+        """Return the labels of each text's set."""
+        rows = []
+        for row, inside in zip(chances, conformal.members(chances, threshold), strict=True):
+            numbers = np.flatnonzero(inside)
+            ranked = numbers[np.argsort(-row[numbers], kind="stable")]
+            rows.append([{"label": self.labels[n], "score": float(row[n])} for n in ranked])
+        return rows
+
     def _odds(self, logits: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float64]:
         """Return the log-odds of each text's best label against all else, shape [n].
 
@@ -206,24 +225,59 @@ class TextClassification(Task):
         logits: Sequence[Logits],
         answers: Sequence[Answers],
         refuse: float | None,
+        precision: float | None = None,
     ) -> Calibration:
-        """Return the temperature, and the threshold of refusing, or of telling a label.
+        """Return the temperature, the threshold of refusing, or of telling a label, and of sets.
 
         A text is refused when the log-odds of its best label, in nats, are lower than those of
-        all but a share `refuse` of the validation texts with a known label. Of several labels,
-        those are told that are more probable than the threshold with the best micro-F1.
+        all but a share `refuse` of the validation texts with a known label, or so low that
+        answers would be right less often than `precision` (see `measures.selective`). Of several
+        labels, those are told that are more probable than the threshold with the best micro-F1.
+
+        Raises:
+            ProjectError: `precision` cannot be promised.
         """
         values = super().calibrate(encoded, logits, answers, refuse)
         stacked = np.stack(logits)
+        targets = np.stack(self.targets(encoded, answers))
         if self.link == "sigmoid":
-            wanted = np.stack(self.targets(encoded, answers))
-            values["threshold"] = f1_threshold(self._chances(stacked, values), wanted)
+            values["threshold"] = f1_threshold(self._chances(stacked, values), targets)
+            return values
+        # Of what fits no label nothing is promised: how much of it will come, nobody knows.
+        inside = np.array([self.nothing not in labels for labels in answers], dtype=bool)
+        known = inside & (targets != IGNORED)
+        found = conformal.thresholds(self._chances(stacked[known], values), targets[known])
+        values |= {f"{SET}{coverage:g}": least for coverage, least in found.items()}
+        if precision is not None:
+            values["threshold"] = self._precise(stacked, answers, values, precision)
         elif refuse is not None or self.rules.out_of_scope:
-            inside = [self.nothing not in labels for labels in answers]
             share = 0.01 if refuse is None else refuse
             odds = self._odds(stacked, values)
             values["threshold"] = float(np.quantile(odds[inside], share))
         return values
+
+    def _precise(
+        self,
+        logits: NDArray[np.float32],
+        answers: Sequence[Answers],
+        calibration: Calibration,
+        precision: float,
+    ) -> float:
+        """Return the log-odds from which answers are right often enough."""
+        told = self.answers(Encoded([], []), list(logits), {**calibration, "threshold": -np.inf})
+        given = np.array([self.nothing not in labels for labels in told], dtype=bool)
+        right = np.array([a == b for a, b in zip(answers, told, strict=True)], dtype=bool)[given]
+        odds = self._odds(logits, calibration)[given]
+        found = selective.threshold(odds, right, precision)
+        if found is not None:
+            return found
+        best = selective.reachable(odds, right, precision)
+        raise ProjectError(
+            f"serve.precision is {precision:g}, which {len(right)} answers on validation, of which"
+            f" {right.sum()} are right, do not bear out at any threshold"
+            + (f"; {best:g} can be promised." if best else "."),
+            remedy=(f"Write {best:g}, or have" if best else "Have") + " a larger validation split.",
+        )
 
     def judge(
         self,
@@ -241,26 +295,25 @@ class TextClassification(Task):
         seen = frozenset().union(*actual, *answered) - self.numbers.keys()
         names = [*self.labels, *sorted(seen)]
         counts = sets.tally(actual, answered, names)
-        right = [a == b for a, b in zip(actual, answered, strict=True)]
-        told = [[(one["score"], hit)] for one, hit in zip(best, right, strict=True)]
-        size, confidence = len(actual), sampling.confidence
-        metrics = [wilson("accuracy", sum(right), size, confidence)]
+        right = np.array([a == b for a, b in zip(actual, answered, strict=True)], dtype=bool)
+        metrics = [share("accuracy", right, sampling)]
         if self.rules.out_of_scope:
-            outside = [self.nothing in labels for labels in actual]
-            parts = {"in_scope_accuracy": False, "out_of_scope_recall": True}
-            for name, wanted in parts.items():
-                hits = [hit for hit, out in zip(right, outside, strict=True) if out is wanted]
-                if hits:
-                    metrics.append(wilson(name, sum(hits), len(hits), confidence))
-        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
+            outside = np.array([self.nothing in labels for labels in actual], dtype=bool)
+            parts = {"in_scope_accuracy": ~outside, "out_of_scope_recall": outside}
+            metrics += [
+                share(name, right[rows], sampling.of(rows))
+                for name, rows in parts.items()
+                if rows.any()
+            ]
+        told = [[(one["score"], bool(hit))] for one, hit in zip(best, right, strict=True)]
         metrics += [
-            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
-            bootstrap("calibration_error", by_example(told), size, **draws),
+            bootstrap("macro_f1", of_sums(counts, sets.macro_f1), len(actual), sampling),
+            measured_error(told, sampling),
         ]
         return (
             {metric.name: metric for metric in metrics},
-            sets.by_label(counts, names, confidence),
-            sets.confusions(actual, answered, confidence),
+            sets.by_label(counts, names, sampling),
+            sets.confusions(actual, answered, sampling),
         )
 
     def _judge_several(
@@ -280,20 +333,19 @@ class TextClassification(Task):
             [(float(row[n]), self.labels[n] in right) for n in np.flatnonzero(kept)]
             for row, kept, right in zip(chances, passed, actual, strict=True)
         ]
-        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
         size = len(actual)
-        exact = sum(a == b for a, b in zip(actual, answered, strict=True))
+        right = np.array([a == b for a, b in zip(actual, answered, strict=True)], dtype=bool)
         metrics = [
-            bootstrap("micro_f1", sets.resampled(total, sets.micro_f1), size, **draws),
-            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
-            wilson("exact_match", exact, size, sampling.confidence),
+            bootstrap("micro_f1", of_sums(total, sets.micro_f1), size, sampling),
+            bootstrap("macro_f1", of_sums(counts, sets.macro_f1), size, sampling),
+            share("exact_match", right, sampling),
         ]
         if any(told):
-            metrics.append(bootstrap("calibration_error", by_example(told), size, **draws))
+            metrics.append(measured_error(told, sampling))
         return (
             {metric.name: metric for metric in metrics},
-            sets.by_label(counts, self.labels, sampling.confidence),
-            sets.confusions(actual, answered, sampling.confidence),
+            sets.by_label(counts, self.labels, sampling),
+            sets.confusions(actual, answered, sampling),
         )
 
     def describe(self) -> list[dict[str, Any]]:

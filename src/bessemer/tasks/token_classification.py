@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bessemer.core.report import Confusion
 from bessemer.measures import answers as sets
-from bessemer.measures.calibration import by_example, probabilities
-from bessemer.measures.intervals import bootstrap, wilson
+from bessemer.measures.calibration import measured_error, probabilities
+from bessemer.measures.intervals import Sampling, Statistic, bootstrap, of_sums, share
 from bessemer.tasks.base import (
     IGNORED,
     Answers,
@@ -23,7 +23,6 @@ from bessemer.tasks.base import (
     Encoded,
     Judgement,
     Logits,
-    Sampling,
     Span,
     Target,
     Task,
@@ -55,7 +54,7 @@ class TokenClassification(Task):
     those of Chinese may, speak for all of them. Spans neither overlap nor cut words.
     """
 
-    version = 1
+    version = 2
     pooled = False
     least_labels = 1
     metric_names = ("f1", "precision", "recall", "macro_f1", "calibration_error")
@@ -172,8 +171,9 @@ class TokenClassification(Task):
         logits: Sequence[Logits],
         calibration: Calibration,
         top_k: int | None,
+        coverage: float | None = None,
     ) -> list[list[dict[str, Any]]]:
-        """Return the entities of each text in their order; `top_k` makes no difference.
+        """Return the entities of each text in their order; nothing else can be asked for.
 
         Their keys are those of the Hugging Face pipeline: entity_group, score, word, start, end.
         """
@@ -198,6 +198,7 @@ class TokenClassification(Task):
         logits: Sequence[Logits],
         answers: Sequence[Answers],
         refuse: float | None,
+        precision: float | None = None,
     ) -> Calibration:
         """Return the temperature, and the handicap of the tag O with the best F1.
 
@@ -208,7 +209,7 @@ class TokenClassification(Task):
         scores = {}
         for doubt in HANDICAPS:
             answered = self.answers(encoded, logits, {**values, "doubt": doubt})
-            scores[doubt] = sets.micro_f1(sets.tally(answers, answered).sum(axis=0))
+            scores[doubt] = float(sets.micro_f1(sets.tally(answers, answered).sum(axis=0)))
         return {**values, "doubt": max(scores, key=scores.__getitem__)}
 
     def judge(
@@ -227,22 +228,21 @@ class TokenClassification(Task):
         answered = [frozenset(span for span, _ in row) for row in found]
         counts = sets.tally(actual, answered, self.labels, label_of)
         total = counts.sum(axis=1)
-        draws = {**vars(sampling), "bounds": (0.0, 1.0)}
         size = len(actual)
         pairs = list(zip(actual, found, strict=True))
         metrics = [
-            bootstrap("f1", sets.resampled(total, sets.micro_f1), size, **draws),
-            bootstrap("precision", sets.resampled(total, _share(1)), size, **draws),
-            bootstrap("recall", sets.resampled(total, _share(2)), size, **draws),
-            bootstrap("macro_f1", sets.resampled(counts, sets.macro_f1), size, **draws),
+            bootstrap("f1", of_sums(total, sets.micro_f1), size, sampling),
+            bootstrap("precision", of_sums(total, _share(1)), size, sampling),
+            bootstrap("recall", of_sums(total, _share(2)), size, sampling),
+            bootstrap("macro_f1", of_sums(counts, sets.macro_f1), size, sampling),
         ]
         told = [[(score, span in right) for span, score in row] for right, row in pairs]
         if any(told):
-            metrics.append(bootstrap("calibration_error", by_example(told), size, **draws))
+            metrics.append(measured_error(told, sampling))
         return (
             {metric.name: metric for metric in metrics},
-            sets.by_label(counts, self.labels, sampling.confidence),
-            _confusions(actual, answered, sampling.confidence),
+            sets.by_label(counts, self.labels, sampling),
+            _confusions(actual, answered, sampling),
         )
 
     def describe(self) -> list[dict[str, Any]]:
@@ -351,32 +351,39 @@ def _sure(
     return float(np.mean([chances[position, tags[position]] for position in inside]))
 
 
-def _share(of: int) -> Any:
-    return lambda counts: float(counts[0] / counts[of]) if counts[of] else 0.0
+def _share(of: int) -> Statistic:
+    """Return hits as a share of answered (1) or actual (2) answers, 0 where there are none."""
+    return lambda totals: np.divide(
+        totals[:, 0], totals[:, of], out=np.zeros(len(totals)), where=totals[:, of] > 0
+    )
 
 
 def _confusions(
-    actual: Sequence[Answers], answered: Sequence[Answers], confidence: float
+    actual: Sequence[Answers], answered: Sequence[Answers], sampling: Sampling
 ) -> list[Confusion]:
     """Return what was answered in the place of each label's spans, most frequent first."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    support: Counter[str] = Counter()
-    for right, given in zip(actual, answered, strict=True):
+    #: Of every span with the label: its text, and what was answered instead.
+    places: dict[str, list[int]] = {}
+    instead: dict[str, list[str]] = {}
+    for row, (right, given) in enumerate(zip(actual, answered, strict=True)):
         bounds = {(span.start, span.end): span.label for span in given}
         for span in right:
-            support[span.label] += 1
-            instead = bounds.get((span.start, span.end))
-            if instead is None:
+            told = bounds.get((span.start, span.end))
+            if told is None:
                 touched = any(s.start < span.end and s.end > span.start for s in given)
-                instead = ELSEWHERE if touched else MISSED
-            pairs[span.label, instead] += instead != span.label
-    ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
+                told = ELSEWHERE if touched else MISSED
+            places.setdefault(span.label, []).append(row)
+            instead.setdefault(span.label, []).append(told)
+    pairs = Counter((label, told) for label, all_ in instead.items() for told in all_)
+    ranked = sorted(
+        ((pair, count) for pair, count in pairs.items() if pair[0] != pair[1]),
+        key=lambda pair: (-pair[1], pair[0]),
+    )[:20]
     return [
         Confusion(
             actual=label,
-            predicted=instead,
-            share=wilson("share", count, support[label], confidence),
+            predicted=told,
+            share=share("share", np.array(instead[label]) == told, sampling.over(places[label])),
         )
-        for (label, instead), count in ranked
-        if count
+        for (label, told), _ in ranked
     ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bessemer.tasks.base import Logits, Target
+from bessemer.train import mitigation
 from bessemer.train.batching import length_buckets
 from bessemer.train.cores import Cores
 from bessemer.train.embed import outputs
@@ -25,13 +26,16 @@ class Curriculum(ABC):
     """What is learnt from in which order, and by which loss."""
 
     #: Epochs without a better validation before stopping, and what is better: a lower
-    #: "log_loss", or a higher "score".
+    #: "log_loss", or a higher "score"; or a lower `mitigation.CHOOSE_BY` before both.
     patience: float = math.inf
     choose_by: str = "log_loss"
     #: Tokens of every training row.
     lengths: list[int]
     #: How often each output was answered with which at the last validation, [actual, answered].
     confusion: NDArray[np.int64] | None = None
+
+    def begin(self, history: Sequence[dict[str, float]]) -> None:  # noqa: B027  (few ask)
+        """Is told before every epoch, also after a resume, what `validate` has returned so far."""
 
     @abstractmethod
     def batches(self, epoch: int) -> list[list[int]]:
@@ -61,6 +65,20 @@ class Supervised(Curriculum):
         self._weights = None
         if options.class_weight == "balanced":
             self._weights = torch.from_numpy(class_weights(lesson)).to(lesson.device)
+        self._rows = lesson.train.weights
+        split = lesson.validation
+        if split.weights is not None or split.groups is not None:
+            self.choose_by = mitigation.CHOOSE_BY
+
+    def begin(self, history: Sequence[dict[str, float]]) -> None:
+        """Weigh the groups, if there are some, by what has been lost on each.
+
+        A resumed training finds the same history and so the same weights.
+        """
+        groups = self._lesson.train.groups
+        if groups is not None:
+            losses = [mitigation.losses_of_groups(scores) for scores in history]
+            self._rows = mitigation.group_weights(groups, losses)
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Return length buckets; see `train.batching`."""
@@ -72,13 +90,19 @@ class Supervised(Curriculum):
         train, task = self._lesson.train, self._lesson.task
         logits = network(*network.batch(train.encoded.features, rows))
         targets = [train.targets[row] for row in rows]
-        return task.loss(logits, targets, self._options.label_smoothing, self._weights)
+        each = None
+        if self._rows is not None:
+            each = torch.tensor(self._rows[rows], dtype=torch.float32, device=logits.device)
+        return task.loss(logits, targets, self._options.label_smoothing, self._weights, each)
 
     def validate(self, network: Network, cores: Cores) -> dict[str, float]:
-        """Return log-loss after temperature scaling, in nats, and the headline metric."""
+        """Return log-loss after temperature scaling, in nats, and the headline metric.
+
+        With what a mitigation of groups measures, if there is one.
+        """
         found = logits(network, self._lesson.validation, cores)
         self.confusion = _confusion(self._lesson, found)
-        return scores(self._lesson, found)
+        return {**scores(self._lesson, found), **_mitigated(self._lesson, found)}
 
 
 def scores(lesson: Lesson, found: Sequence[Logits]) -> dict[str, float]:
@@ -93,8 +117,16 @@ def scores(lesson: Lesson, found: Sequence[Logits]) -> dict[str, float]:
     answered = task.answers(split.encoded, found, calibration)
     return {
         "log_loss": task.log_loss(found, split.targets, calibration["temperature"]),
-        "score": task.score(task.tallies(split.answers, answered).sum(axis=0)),
+        "score": float(task.score(task.tallies(split.answers, answered).sum(axis=0))),
     }
+
+
+def _mitigated(lesson: Lesson, found: Sequence[Logits]) -> dict[str, float]:
+    task, split = lesson.task, lesson.validation
+    if split.weights is None and split.groups is None:
+        return {}
+    temperature = task.temperature(found, split.targets)
+    return mitigation.judged(lesson, *task.flat(found, split.targets), temperature)
 
 
 def _confusion(lesson: Lesson, found: Sequence[Logits]) -> NDArray[np.int64] | None:

@@ -21,6 +21,7 @@ from bessemer.train.curriculum import Curriculum
 from bessemer.train.events import Events
 from bessemer.train.gradient import Gradient
 from bessemer.train.methods.base import Lesson
+from bessemer.train.mitigation import CHOOSE_BY
 from bessemer.train.network import Network
 from bessemer.train.options import LoopOptions
 
@@ -46,13 +47,16 @@ class State:
         """Return the epoch whose weights are kept; 0 is before the first step.
 
         Args:
-            choose_by: "score" or "log_loss"; the other decides a tie.
+            choose_by: See `Curriculum`; what is not asked for decides a tie.
         """
         if not self.history:
             return self.epoch
 
-        def worth(epoch: int) -> tuple[float, float]:
-            pair = (self.history[epoch]["score"], -self.history[epoch]["log_loss"])
+        def worth(epoch: int) -> tuple[float, ...]:
+            scores = self.history[epoch]
+            pair = (scores["score"], -scores["log_loss"])
+            if choose_by == CHOOSE_BY:
+                return -scores[CHOOSE_BY], *pair
             return pair if choose_by == "score" else pair[::-1]
 
         return max(range(len(self.history)), key=worth)
@@ -61,7 +65,7 @@ class State:
         """Return how many epochs behind `since` and behind the last better one have passed."""
         if not self.history:
             return 0
-        losses = [scores["log_loss"] for scores in self.history]
+        losses = [scores.get(CHOOSE_BY, scores["log_loss"]) for scores in self.history]
         heights = [scores["score"] for scores in self.history]
         last = max(losses.index(min(losses)), heights.index(max(heights)))
         return self.epoch - max(last, since)
@@ -128,6 +132,7 @@ class Training:
 
     def _epoch(self) -> None:
         state, options = self.state, self.options
+        self.curriculum.begin(state.history)
         batches = self.curriculum.batches(state.epoch)
         self.gradient.parameters = self.network.at_epoch(state.epoch)
         features = self.lesson.train.encoded.features

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bessemer.core.project import Block
+from bessemer.core.block import Block
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 ClassWeight = Literal["none", "balanced"]

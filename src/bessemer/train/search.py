@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bessemer.core import digest
+from bessemer.core.block import Block
 from bessemer.core.errors import OperatorError, ProjectError
 from bessemer.core.progress import Progress, Step
-from bessemer.core.project import Block, Search
+from bessemer.core.project import Search
 from bessemer.train.methods.base import Learnt, Lesson, Method
 from bessemer.train.space import Value, distribution, is_range
 

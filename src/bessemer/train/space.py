@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from bessemer.core.block import Block
 from bessemer.core.errors import ProjectError, nearest
-from bessemer.core.project import Block, Search, Train
+from bessemer.core.project import Search, Train
 
 if TYPE_CHECKING:
     import optuna

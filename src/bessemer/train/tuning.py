@@ -83,14 +83,15 @@ def tune(
 ) -> Learnt:
     """Train and return the weights as they will be read again: the transformer's own names."""
     announce(lesson, network, notes)
-    state = Training(lesson, network, options, Supervised(lesson, options)).run()
+    curriculum = Supervised(lesson, options)
+    state = Training(lesson, network, options, curriculum).run()
     with Cores(lesson.device) as cores:
         found = scores(lesson, logits(network, lesson.validation, cores))
     return Learnt(
         head=saved(network.head.state_dict()),
         encoder=saved(network.encoder.transformer.state_dict()),
         log_loss=found["log_loss"],
-        notes={**notes, **told(state, options.choose_by), "validation_score": found["score"]},
+        notes={**notes, **told(state, curriculum.choose_by), "validation_score": found["score"]},
     )
 
 

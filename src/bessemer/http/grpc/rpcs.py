@@ -14,6 +14,7 @@ from bessemer.http.grpc import inference
 from bessemer.http.infer import sooner, texts_of, wanted
 from bessemer.http.metrics import Metrics
 from bessemer.http.v2 import check_version, describe, find
+from bessemer.serve.answers import Wanted
 from bessemer.serve.dataplane import DataPlane
 from bessemer.service.platform import Platform
 
@@ -94,7 +95,7 @@ class Rpcs:
         wanted(asked, served.resident.task.describe())
         seconds = sooner(asked, context.time_remaining())
         answer = await self._plane.predict(
-            model, key, texts, None, tensors=True, sticky=caller, deadline=seconds
+            model, key, texts, Wanted(tensors=True), sticky=caller, deadline=seconds
         )
         check_version(model, version, answer.release)
         self._metrics.answered(model, len(texts), began)

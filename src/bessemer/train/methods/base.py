@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bessemer.core.block import Block
 from bessemer.core.catalogue import Catalogue
 from bessemer.core.progress import Progress
-from bessemer.core.project import Block
 from bessemer.tasks.base import Answers, Encoded, Target, Task
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ class Batch:
     encoded: Encoded
     answers: list[Answers]
     targets: list[Target]
+    #: How much each row counts in the loss, or, in validation, where something is chosen by it,
+    #: shape [n]; None where all count alike.
+    weights: NDArray[np.float64] | None = None
+    #: Number of each row's group, -1 where it has none, shape [n]: set where the loss of the group
+    #: that fares worst is what is minimised.
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -57,6 +66,8 @@ class Lesson:
     device: str = "cpu"
     #: Is told the validation log-loss after every epoch, and may raise to end a search's trial.
     told: Callable[[int, float], None] = _nobody
+    #: What was done to the rows before, worth keeping with what is learnt from them.
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,8 @@ class Method(ABC):
     version: ClassVar[int]
     #: What may stand in the project's `train` block beside `method`.
     Options: ClassVar[type[Block]]
+    #: Whether it heeds `Batch.weights` and `Batch.groups`; else no training rows have any.
+    weighs: ClassVar[bool] = False
 
     @abstractmethod
     def learn(self, lesson: Lesson, options: Any) -> Learnt:

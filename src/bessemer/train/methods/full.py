@@ -28,8 +28,9 @@ class Full(Method):
     they give is computed once.
     """
 
-    version = 1
+    version = 2
     Options = FullOptions
+    weighs = True
 
     def learn(self, lesson: Lesson, options: FullOptions) -> Learnt:
         """Fit the probe, then train; a crash resumes from the last checkpoint, bit for bit."""

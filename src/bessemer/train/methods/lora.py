@@ -36,8 +36,9 @@ class Lora(Method):
     The adapters themselves are kept beside it, under the names that peft reads.
     """
 
-    version = 1
+    version = 2
     Options = LoraOptions
+    weighs = True
 
     def learn(self, lesson: Lesson, options: LoraOptions) -> Learnt:
         """Fit the probe, add adapters, train these and the head."""

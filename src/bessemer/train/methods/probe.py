@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bessemer.core.block import Block
 from bessemer.core.errors import ContractError
 from bessemer.core.progress import Progress, Step
-from bessemer.core.project import Block
 from bessemer.measures.calibration import fit_temperature, log_loss
+from bessemer.train import mitigation
 from bessemer.train.methods.base import Learnt, Lesson, Method
 from bessemer.train.options import ClassWeight
 
@@ -22,6 +23,8 @@ TOLERANCE = 1e-5
 UNIT, PLAIN = (1.0, 5.0, 20.0, 80.0), (0.001, 0.01, 0.1)
 #: Logit of what no training row shows.
 NEVER = -20.0
+#: Fits, each weighing groups by what the ones before lost on them: the first is without weights.
+ROUNDS = 5
 
 #: Coefficients [outputs, width] and intercepts [outputs].
 Head = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -54,8 +57,9 @@ class Probe(Method):
     several labels, each gets a regression of its own.
     """
 
-    version = 1
+    version = 2
     Options = ProbeOptions
+    weighs = True
 
     def learn(self, lesson: Lesson, options: ProbeOptions) -> Learnt:
         """Fit once for each strength and keep the one that the rule chooses."""
@@ -89,20 +93,52 @@ def fit(
     import torch
 
     task = lesson.task
-    strengths = options.strengths or (UNIT if task.pooled else PLAIN)
-    (coefficients, intercepts), notes = choose(
-        task.flat(train, lesson.train.targets),
-        task.flat(validation, lesson.validation.targets),
-        len(task.outputs),
-        strengths,
-        balanced=options.class_weight == "balanced",
-        progress=lesson.progress,
-    )
+    known = task.flat(train, lesson.train.targets)
+    held_out = task.flat(validation, lesson.validation.targets)
+
+    def fitted(weights: NDArray[np.float64] | None) -> tuple[Head, dict[str, Any]]:
+        if weights is not None:
+            weights = mitigation.flat(task, lesson.train.targets, weights)
+        return choose(
+            known,
+            held_out,
+            len(task.outputs),
+            options.strengths or (UNIT if task.pooled else PLAIN),
+            balanced=options.class_weight == "balanced",
+            progress=lesson.progress,
+            weights=weights,
+            judged=lambda logits, t: mitigation.judged(lesson, logits, held_out[1], t),
+        )
+
+    if lesson.train.groups is None:
+        (coefficients, intercepts), notes = fitted(lesson.train.weights)
+    else:
+        (coefficients, intercepts), notes = _robust(lesson.train.groups, fitted)
     head = {
         "weight": torch.tensor(coefficients, dtype=torch.float32).contiguous(),
         "bias": torch.tensor(intercepts, dtype=torch.float32),
     }
     return Learnt(head=head, log_loss=notes["log_loss"], notes=notes)
+
+
+def _not(logits: NDArray[np.float32], temperature: float) -> dict[str, float]:
+    """Measure nothing else."""
+    return {}
+
+
+def _robust(
+    groups: NDArray[np.int64],
+    fitted: Callable[[NDArray[np.float64] | None], tuple[Head, dict[str, Any]]],
+) -> tuple[Head, dict[str, Any]]:
+    """Return the fit of the round whose worst group loses least on validation."""
+    tried: list[tuple[Head, dict[str, Any]]] = []
+    for _ in range(ROUNDS):
+        losses = [mitigation.losses_of_groups(notes) for _, notes in tried]
+        tried.append(fitted(mitigation.group_weights(groups, losses) if losses else None))
+    worst = [notes[mitigation.CHOOSE_BY] for _, notes in tried]
+    best = int(np.argmin(worst))
+    head, notes = tried[best]
+    return head, {**notes, "round": best, "rounds": worst}
 
 
 def choose(
@@ -113,6 +149,8 @@ def choose(
     *,
     balanced: bool,
     progress: Progress,
+    weights: NDArray[np.float64] | None = None,
+    judged: Callable[[NDArray[np.float32], float], dict[str, float]] = _not,
 ) -> tuple[Head, dict[str, Any]]:
     """Return coefficients [outputs, width], intercepts [outputs], and how they were chosen.
 
@@ -127,10 +165,41 @@ def choose(
         strengths: To choose from.
         balanced: Whether rare outputs weigh as much as frequent ones.
         progress: Is told after every fit.
+        weights: Of the training rows, shape [n]; None where all count alike.
+        judged: What else is measured of validation logits at a temperature, to be noted; the
+            strength is chosen by `mitigation.CHOOSE_BY` where that is among it.
 
     Raises:
         ContractError: No fit has a finite log-loss.
     """
+    notes: dict[str, Any] = {"strength": None, "validation": {}, "log_loss": float("inf")}
+    best: Head | None = None
+    least = float("inf")
+    fits = _fits(train, outputs, sorted(strengths), balanced, weights)
+    for number, (strength, head) in enumerate(fits, 1):
+        logits = (validation[0] @ head[0].T + head[1]).astype(np.float32)
+        temperature = fit_temperature(logits, validation[1])
+        loss = log_loss(logits, validation[1], temperature)
+        also = judged(logits, temperature)
+        if (value := also.get(mitigation.CHOOSE_BY, loss)) < least:
+            best, least = head, value
+            notes |= {"log_loss": loss, "strength": strength, **also}
+        notes["validation"][f"{strength:g}"] = loss
+        shown = f"strength {strength:g}: validation log-loss {loss:.4f}"
+        progress(Step("fit", number, len(strengths), "fits", shown))
+    if best is None:
+        raise ContractError("No fit has a finite log-loss on the validation split.")
+    return best, notes
+
+
+def _fits(
+    train: tuple[NDArray[np.float32], NDArray[Any]],
+    outputs: int,
+    strengths: Sequence[float],
+    balanced: bool,
+    weights: NDArray[np.float64] | None,
+) -> Iterator[tuple[float, Head]]:
+    """Yield each strength with its fit, in their order."""
     from concurrent.futures import ThreadPoolExecutor
 
     import torch
@@ -140,28 +209,14 @@ def choose(
     def regression(strength: float, targets: NDArray[Any]) -> Head:
         weight = "balanced" if balanced else None
         model = LogisticRegression(C=strength, tol=TOLERANCE, max_iter=2000, class_weight=weight)
-        model.fit(train[0], targets)
+        model.fit(train[0], targets, sample_weight=weights)
         return model.coef_, model.intercept_
 
     solve: Callable[..., Head] = _several if train[1].ndim == 2 else _one
-    notes: dict[str, Any] = {"strength": None, "validation": {}, "log_loss": float("inf")}
-    best: Head | None = None
+    shape = (outputs, train[0].shape[1])
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        ordered = sorted(strengths)
-        width = train[0].shape[1]
-        shape = (outputs, width)
-        heads = pool.map(lambda c: solve(lambda y: regression(c, y), train[1], shape), ordered)
-        for number, (strength, head) in enumerate(zip(ordered, heads, strict=True), 1):
-            logits = (validation[0] @ head[0].T + head[1]).astype(np.float32)
-            loss = log_loss(logits, validation[1], fit_temperature(logits, validation[1]))
-            if loss < notes["log_loss"]:
-                best, notes["log_loss"], notes["strength"] = head, loss, strength
-            notes["validation"][f"{strength:g}"] = loss
-            shown = f"strength {strength:g}: validation log-loss {loss:.4f}"
-            progress(Step("fit", number, len(strengths), "fits", shown))
-    if best is None:
-        raise ContractError("No fit has a finite log-loss on the validation split.")
-    return best, notes
+        heads = pool.map(lambda c: solve(lambda y: regression(c, y), train[1], shape), strengths)
+        yield from zip(strengths, heads, strict=True)
 
 
 def _one(

@@ -1,0 +1,174 @@
+"""Reports and comparisons, for people at a terminal (Rich)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.markup import escape
+
+from bessemer.cli.draw import console, report, table, verdict
+from bessemer.core.records import Run, RunComparison
+from bessemer.core.report import Comparison, Fairness, Measurement, Report, ReportDocument
+
+#: Slices that are listed; the page has all.
+SLICES = 10
+
+
+def document(found: ReportDocument) -> None:
+    """Print a report with all its parts."""
+    out = console()
+    out.print(f"[bold]{found.run}[/] of {found.project}" + _released(found))
+    report(found.report)
+    for heading, columns, rows in _parts(found.report):
+        if rows:
+            out.print(f"\n[bold]{heading}[/]")
+            table(columns, rows, "")
+    if found.verdict is not None:
+        verdict(found.verdict)
+    if found.judged is not None:
+        told = f"\nThis test split has judged {found.judged} models of at most {found.limit}."
+        worn = " It is worn out by choosing: take new test rows." * (found.judged > found.limit)
+        out.print(told + worn, style="yellow" if worn else "dim")
+
+
+def _released(found: ReportDocument) -> str:
+    return f", released as [bold]{found.release}[/]" if found.release else ""
+
+
+def _parts(found: Report) -> Iterator[tuple[str, Sequence[str], list[Sequence[str]]]]:
+    """Yield heading, columns and rows of each table."""
+    yield (
+        "Slices, worst first",
+        ("slice", found.headline, "less the rest", "p", ""),
+        [
+            (s.name, _told(s.metric), _signed(s.difference), f"{s.p:.3f}", "weak" * s.weak)
+            for s in found.slices[:SLICES]
+        ],
+    )
+    if (calibration := found.calibration) is not None:
+        yield (
+            f"Calibration, temperature {calibration.temperature:.3f}",
+            ("", "calibration error"),
+            [("before", _told(calibration.before)), ("after", _told(calibration.after))],
+        )
+        yield (
+            "Label sets",
+            ("promised", "holds the right label", "labels each", "empty"),
+            [
+                (f"{s.wanted:.0%}", _told(s.coverage), f"{s.size:.2f}", f"{s.empty:.1%}")
+                for s in calibration.sets
+            ],
+        )
+    for heading, changes in (
+        ("Robustness", found.robustness),
+        ("Terms swapped", found.counterfactual),
+    ):
+        yield (
+            heading,
+            ("", found.headline, "change", "other answers", "texts"),
+            [
+                (p.name, _told(p.metric), _signed(p.difference), _told(p.changed), str(p.texts))
+                for p in changes
+            ],
+        )
+    yield (
+        "Behavioural tests",
+        ("test", "must", "passed", "cases"),
+        [(b.name, b.must, f"{b.passed.value:.1%}", str(b.passed.count)) for b in found.behaviour],
+    )
+    yield (
+        "Gaps between groups",
+        ("across", "", "gap", "between"),
+        [row for one in found.fairness for row in _gaps(one)],
+    )
+    if (changed := found.mitigated) is not None:
+        yield (
+            f"Mitigation: {changed.mitigation}",
+            (found.headline, ""),
+            [
+                ("before", _told(changed.before)),
+                ("after", _told(changed.after)),
+                ("price", _signed(changed.price)),
+            ],
+        )
+        if changed.caution:
+            console().print(f"\n[bold yellow]Caution.[/] {escape(changed.caution)}")
+    yield ("Costs", ("", ""), [(c.name, _cost(c)) for c in found.costs.values()])
+
+
+def _gaps(found: Fairness) -> Iterator[Sequence[str]]:
+    across = ", ".join(found.across)
+    for gap in found.gaps:
+        told = gap.because or "not measured"
+        if gap.measurement is not None:
+            told = " and ".join(gap.between) + (f" ({gap.label})" if gap.label else "")
+        yield across, gap.name, _told(gap.measurement), told
+
+
+def comparison(found: Comparison) -> None:
+    """Print who is better, by how much, and how sure that is."""
+    out = console()
+    rows = [
+        (found.first, _told(found.ours)),
+        (found.second, _told(found.theirs)),
+        ("difference", _signed(found.difference)),
+    ]
+    table(("", found.headline), rows, "")
+    gain, low, high = found.difference.value, found.difference.low, found.difference.high
+    if low > 0 or high < 0:
+        better = found.first if gain > 0 else found.second
+        told = f"{better} is better beyond chance"
+    else:
+        told = "neither is better beyond chance"
+    uneven = f"{found.only_first} rows only the first answers rightly, {found.only_second} only"
+    uneven += f" the second; McNemar's p {found.p:.3g}"
+    left = f"; {found.left_out} test rows of the first were left out" * bool(found.left_out)
+    out.print(f"\n{told} on {found.difference.count} test rows ({uneven}{left})")
+
+
+def side_by_side(found: RunComparison) -> None:
+    """Print two runs as two columns, and how their models compare."""
+    first, second = found.first, found.second
+    rows: list[tuple[str, str, str]] = [
+        ("state", first.state, second.state),
+        ("release", first.release or "", second.release or ""),
+    ]
+    names = dict.fromkeys(name for run in (first, second) for name in _metrics(run))
+    rows += [(n, _told(_metrics(first).get(n)), _told(_metrics(second).get(n))) for n in names]
+    stages = dict.fromkeys([*first.seconds, *second.seconds])
+    rows += [(f"{s}, seconds", _seconds(first, s), _seconds(second, s)) for s in stages]
+    rows += [(c.key, str(c.first), str(c.second)) for c in found.changed]
+    table(("", first.id, second.id), rows, "")
+    console().print()
+    if found.comparison is not None:
+        comparison(found.comparison)
+    else:
+        console().print(escape(found.because), style="yellow")
+
+
+def _metrics(run: Run) -> dict[str, Measurement]:
+    return run.report.metrics if run.report else {}
+
+
+def _seconds(run: Run, stage: str) -> str:
+    if stage not in run.seconds:
+        return ""
+    return "reused" if stage in run.reused else f"{run.seconds[stage]:.1f}"
+
+
+def _told(metric: Measurement | None) -> str:
+    if metric is None:
+        return "not measured"
+    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
+
+
+def _signed(metric: Measurement | None) -> str:
+    if metric is None:
+        return ""
+    return f"{metric.value:+.4f} [{metric.low:+.4f}, {metric.high:+.4f}]"
+
+
+def _cost(metric: Measurement) -> str:
+    if metric.interval == "exact":
+        return f"{metric.value:.1f}"
+    return f"{metric.value:.2f} [{metric.low:.2f}, {metric.high:.2f}]"

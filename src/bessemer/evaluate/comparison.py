@@ -1,0 +1,88 @@
+"""One model against another on the same texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bessemer.core.report import Measurement
+from bessemer.measures.comparison import Uneven, mcnemar, paired_difference
+from bessemer.measures.intervals import Floats, Sampling, bootstrap, of_sums, share
+from bessemer.tasks.base import Answers, Task
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a `Comparison` says of two models."""
+
+    #: The headline metric of each, and the first less the second, paired.
+    ours: Measurement
+    theirs: Measurement
+    difference: Measurement
+    #: Texts that only one of them answers rightly, and McNemar's p.
+    uneven: Uneven
+
+
+def compare(
+    task: Task,
+    actual: Sequence[Answers],
+    ours: Sequence[Answers],
+    theirs: Sequence[Answers],
+    sampling: Sampling,
+) -> Compared:
+    """Return how two models do on the same texts.
+
+    Args:
+        task: Which says what the headline metric is.
+        actual: What is right for each text, one text at least.
+        ours: What the one model answers.
+        theirs: What the other one does.
+        sampling: Coverage, draws, and the clusters of these texts.
+    """
+    return Compared(
+        ours=_headline(task, actual, ours, sampling),
+        theirs=_headline(task, actual, theirs, sampling),
+        difference=difference(task, actual, ours, theirs, sampling),
+        uneven=mcnemar(_right(actual, ours), _right(actual, theirs), sampling.clusters),
+    )
+
+
+def difference(
+    task: Task,
+    actual: Sequence[Answers],
+    ours: Sequence[Answers],
+    theirs: Sequence[Answers],
+    sampling: Sampling,
+) -> Measurement:
+    """Return the headline metric of one model less another's on the same texts, paired.
+
+    Where each text has one answer the interval is Newcombe's, else the bootstrap's. For the
+    arguments see `compare`.
+    """
+    name = f"{task.metric_names[0]}_difference"
+    if task.answers_once:
+        return paired_difference(name, _right(actual, ours), _right(actual, theirs), sampling)
+    counts = np.stack([task.tallies(actual, ours), task.tallies(actual, theirs)], axis=1)
+
+    def gain(totals: Floats) -> Floats:
+        scores = task.score(totals)
+        return np.asarray(scores[:, 0] - scores[:, 1])
+
+    return bootstrap(name, of_sums(counts, gain), len(counts), sampling, (-1.0, 1.0))
+
+
+def _headline(
+    task: Task, actual: Sequence[Answers], answered: Sequence[Answers], sampling: Sampling
+) -> Measurement:
+    name = task.metric_names[0]
+    if task.answers_once:
+        return share(name, _right(actual, answered), sampling)
+    counts = task.tallies(actual, answered)
+    return bootstrap(name, of_sums(counts, task.score), len(counts), sampling)
+
+
+def _right(actual: Sequence[Answers], answered: Sequence[Answers]) -> NDArray[np.bool_]:
+    return np.array([a == b for a, b in zip(actual, answered, strict=True)], dtype=bool)

@@ -1,0 +1,1 @@
+"""A report as one HTML document, and as sections for another page."""
