@@ -9,6 +9,7 @@ from bench import (
     accuracy,
     demo,
     density,
+    evaluate,
     labelling,
     labels,
     overhead,
@@ -36,9 +37,10 @@ MODULES = (
     prepare,
     labels,
     labelling,
+    evaluate,
 )
 ALL = {module.BENCH.name: module.BENCH for module in MODULES}
-PARTS = {part.name: part for part in accuracy.PARTS}
+PARTS = {part.name: part for part in (*accuracy.PARTS, *evaluate.PARTS)}
 
 
 def main() -> int:
