@@ -124,6 +124,28 @@ def test_every_kind_of_condition(condition: dict, states: list[str]) -> None:
     assert judge([condition], whole(), None) == verdict
 
 
+def test_what_nobody_looked_at_does_not_pass() -> None:
+    bare = report(0.8, 0.9, 0.95)
+    assert judge([{"weak_slices": {"at_most": 0}}], bare, None).outcomes[0].state == "not measured"
+    nobody = Fairness(
+        across=("gender",),
+        groups=(Group(where={"gender": NOT_GIVEN}, count=90, metrics={}),),
+        gaps=(Gap(name="accuracy", measurement=None, because="no two groups"),),
+    )
+    nameless = bare.model_copy(update={"fairness": (nobody,)})
+    for bound in ({"at_least": 0.1}, {"gap_at_most": 1.0}):
+        verdict = judge([{"accuracy": {**bound, "across": "gender"}}], nameless, None)
+        assert [outcome.state for outcome in verdict.outcomes] == ["not measured"]
+    none = Behaviour(name="cities", must="keep", passed=exact("passed", 0.0, 0))
+    cases = bare.model_copy(update={"behaviour": (none,)})
+    assert judge([{"behaviour": {"at_least": 0}}], cases, None).outcomes[0].state == "not measured"
+    [fair] = [one for one in whole().fairness if one.across == ("gender",)]
+    gap = fair.gaps[0].model_copy(update={"name": "equal_opportunity", "because": "left out: 1"})
+    third = bare.model_copy(update={"fairness": (fair.model_copy(update={"gaps": (gap,)}),)})
+    condition = {"equal_opportunity": {"gap_at_most": 1.0, "across": "gender"}}
+    assert not judge([condition], third, None).passed
+
+
 def test_better_than_live_wants_the_whole_interval() -> None:
     for low, passed in ((0.001, True), (0.0, False), (-0.001, False)):
         rival = Rival("small@1", measured(0.02, low, 0.04, "accuracy_difference"))

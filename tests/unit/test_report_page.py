@@ -462,3 +462,14 @@ def test_an_axis_holds_all_values_between_round_ticks(values: tuple[float, ...])
     assert found.share(ticks[0]) == 0
     assert found.share(ticks[-1]) == 1
     assert found.share(ticks[-1] + 9) == 1
+
+
+def test_thresholds_by_group_come_with_a_caution(
+    report: Report, examples: Examples, subject: Subject
+) -> None:
+    assert report.mitigated is not None
+    for tongue, word in (("en", "lawyer"), ("zh", "律师")):
+        assert word not in page(report, examples, subject, tongue)
+        told = report.mitigated.model_copy(update={"caution": "Have a lawyer look at it."})
+        changed = report.model_copy(update={"mitigated": told})
+        assert word in page(changed, examples, subject, tongue)

@@ -78,14 +78,16 @@ def test_mistakes_of_one_cluster_are_one_mistake() -> None:
     assert together[0].metric.low < alone[0].metric.low or not together[0].weak
 
 
-def test_small_and_whole_slices_are_left_out() -> None:
+def test_small_slices_are_left_out_and_whole_ones_have_no_rest() -> None:
     rare = np.where(np.arange(COUNT) < 10, "rare", "common")
     found, _ = slices(
         examined(np.ones(COUNT, dtype=bool), rare=rare, one=["x"] * COUNT),
         settings("rare", "one"),
         None,
     )
-    assert [one.name for one in found] == ["rare = common"]
+    assert [one.name for one in found] == ["one = x", "rare = common"]
+    assert found[0].difference is None
+    assert (found[0].p, found[0].weak) == (1, False)
 
 
 def test_numbers_are_divided_into_quarters_and_empty_cells_are_a_value() -> None:
@@ -165,3 +167,20 @@ def test_thresholds_of_groups_give_each_the_same_chance() -> None:
     assert offsets(needed(np.stack(logits), favoured), deserved, groups, 10_000) == {"f": 0, "m": 0}
     same = shifted(logits, [None] * count, found, favoured)
     assert all(a is not None and np.array_equal(a, b) for a, b in zip(same, logits, strict=True))
+
+
+def test_of_calibrated_clusters_none_is_overconfident() -> None:
+    draws = np.random.default_rng(0)
+    clusters, false = np.arange(COUNT) // 10, 0
+    for _ in range(40):
+        score = np.repeat(draws.uniform(0.6, 0.95, COUNT // 10), 10)
+        right = np.repeat(draws.random(COUNT // 10), 10) < score
+        odds = np.log(score / (1 - score))
+        logits = [
+            np.array([odd, 0.0] if hit else [0.0, odd], dtype=np.float32)
+            for odd, hit in zip(odds, right, strict=True)
+        ]
+        split = Examined(**{**vars(examined(right, clusters)), "logits": logits})
+        found, _ = slices(split, settings(find=True), None)
+        false += any(one.weak for one in found if one.kind == "confidence")
+    assert false <= 7  # 2 are expected; plain binomial tails find one in most of the 40

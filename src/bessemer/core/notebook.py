@@ -10,6 +10,10 @@ from typing import Protocol
 WIDTH, HEIGHT = 220, 16
 
 
+class Picture(str):
+    """HTML that was made here, and is shown as it is."""
+
+
 class Measured(Protocol):
     """What has a value and an interval."""
 
@@ -32,7 +36,7 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) ->
     Args:
         caption: Above it.
         header: A heading for each column.
-        rows: Cells; one that begins with "<svg" is taken as it is, all others are escaped.
+        rows: Cells; all but a `Picture` are escaped.
     """
     head = "".join(f"<th>{escape(one)}</th>" for one in header)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
@@ -43,8 +47,8 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 
 def _cell(cell: str) -> str:
-    picture = cell.startswith("<svg")
-    return f'<td style="text-align:left">{cell if picture else escape(cell)}</td>'
+    shown = cell if isinstance(cell, Picture) else escape(cell)
+    return f'<td style="text-align:left">{shown}</td>'
 
 
 def told(measured: Measured, sign: str = "") -> str:
@@ -53,7 +57,7 @@ def told(measured: Measured, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def interval(measured: Measured, least: float = 0.0, most: float = 1.0) -> str:
+def interval(measured: Measured, least: float = 0.0, most: float = 1.0) -> Picture:
     """Return a picture of an interval between the ends of an axis, as SVG."""
 
     def place(value: float) -> float:
@@ -62,7 +66,7 @@ def interval(measured: Measured, least: float = 0.0, most: float = 1.0) -> str:
     low, value, high = (place(one) for one in (measured.low, measured.value, measured.high))
     middle = HEIGHT / 2
     zero = place(0.0)
-    return (
+    return Picture(
         f'<svg width="{WIDTH}" height="{HEIGHT}" role="img"><title>{told(measured)}</title>'
         f'<line x1="4" x2="{WIDTH - 4}" y1="{middle}" y2="{middle}" stroke="currentColor"'
         ' stroke-opacity="0.2"/>'

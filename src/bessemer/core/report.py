@@ -60,7 +60,7 @@ class Slice(Record):
     #: That, less the headline metric of all other rows.
     difference: Measurement | None
     #: Probability of so low a value if the slice were like the rest, all slices that were looked
-    #: at corrected for (Holm 1979).
+    #: at corrected for; see `evaluate.slices.weakness`.
     p: float
     #: Whether it is worse than the rest beyond what chance explains.
     weak: bool
@@ -213,7 +213,7 @@ class Report(Record):
     calibration: CalibrationReport | None = None
     robustness: tuple[Perturbed, ...] = ()
     behaviour: tuple[Behaviour, ...] = ()
-    #: Of each protected column, then of all of them together.
+    #: Of each protected column, then of several together.
     fairness: tuple[Fairness, ...] = ()
     #: Terms of each list swapped.
     counterfactual: tuple[Perturbed, ...] = ()

@@ -76,10 +76,10 @@ def check(tests: Sequence[BehaviouralTest], task: Task, labels: Sequence[str]) -
 
 def behave(
     tests: Sequence[BehaviouralTest], examined: Examined, ask: Ask
-) -> tuple[list[Behaviour], dict[str, list[Example]], list[str]]:
-    """Return what became of each test, cases that failed, and tests without any case.
+) -> tuple[list[Behaviour], dict[str, list[Example]]]:
+    """Return what became of each test, and cases that failed.
 
-    A test that replaces a term has no case when no text of the split holds the term.
+    A test that replaces a term has no case when no text of the split holds the term; 0 of 0 passed.
 
     Args:
         tests: Of the project, held against its labels by `check`.
@@ -92,16 +92,13 @@ def behave(
     results: list[Behaviour] = []
     failures: dict[str, list[Example]] = {}
     for test, some in zip(tests, cases, strict=True):
-        if not some:
-            continue
         failed = [case for case in some if not _passes(test, case, told, task)]
-        passed = exact("passed", (len(some) - len(failed)) / len(some), len(some))
+        passed = exact("passed", (len(some) - len(failed)) / max(len(some), 1), len(some))
         results.append(Behaviour(name=test.name, must=test.must, passed=passed))
         if failed:
             shown = [_example(test, case, told, examined) for case in failed[:SHOWN]]
             failures[test.name] = shown
-    without = [test.name for test, some in zip(tests, cases, strict=True) if not some]
-    return results, failures, without
+    return results, failures
 
 
 def _wanted(test: BehaviouralTest, text: str, task: Task) -> Answers:
@@ -126,14 +123,10 @@ def _put(other: str, place: Place) -> str:
 
 
 def _tell(cases: Sequence[_Case], examined: Examined, ask: Ask) -> dict[str, _Told]:
-    """Return what is answered to each text, those of the split not being asked again."""
-    known = {case.text: case.row for case in cases if case.row is not None}
-    told = {
-        text: _Told(examined.answered[row], float(examined.score[row]))
-        for text, row in known.items()
-    }
+    """Return what is answered to each text, by whomever it is asked: both of a pair alike."""
+    told: dict[str, _Told] = {}
     both = (text for case in cases for text in (case.text, case.beside) if text is not None)
-    texts = [text for text in dict.fromkeys(both) if text not in told]
+    texts = list(dict.fromkeys(both))
     if texts:
         task = examined.task
         encoded, logits = ask(texts, "behavioural tests", None)

@@ -52,6 +52,9 @@ def _uncalibrated(examined: Examined) -> list[list[dict[str, Any]]]:
     """
     task = examined.task
     calibration = {**examined.calibration, "temperature": 1.0}
+    if task.answers_once and "threshold" not in calibration:
+        # The most probable label is the same at every temperature.
+        return task.decode(examined.encoded, examined.logits, calibration, None)
     every = task.decode(examined.encoded, examined.logits, calibration, 0)
     if not task.pooled:
         return every

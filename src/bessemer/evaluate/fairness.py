@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from math import ceil
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.errors import ProjectError, UnknownNameError
-from bessemer.core.report import Fairness, Gap, Group, Measurement
+from bessemer.core.report import NOT_GIVEN, Fairness, Gap, Group, Measurement
 from bessemer.evaluate.examined import Examined
 from bessemer.measures.fairness import (
     CRITERIA,
@@ -29,8 +30,6 @@ Mask = NDArray[np.bool_]
 #: Whether the positive outcome is right for, and answered to, each row, by label; None stands for
 #: all favourable labels.
 Positive = dict[str | None, tuple[Mask, Mask]]
-#: The group of the rows that do not say which one they belong to.
-NOT_GIVEN = "(not given)"
 #: Values that a protected column has at most.
 MOST_GROUPS = 50
 #: Draws of the bootstrap that lie beyond either end of an interval, so that the end is no accident.
@@ -41,7 +40,7 @@ RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 def fairness(
     examined: Examined, protected: Sequence[str], favourable: Sequence[str], least: int
 ) -> list[Fairness]:
-    """Return how groups compare: of each protected column, then of all of them together.
+    """Return how groups compare: of each protected column, then of several together.
 
     Args:
         examined: The split, with the protected columns.
@@ -53,18 +52,23 @@ def fairness(
         ProjectError: A column has too many values to be a group.
         UnknownNameError: A favourable label is none of the task's.
     """
-    cells = {name: _cells(name, examined.columns[name]) for name in protected}
+    cells = {name: groups(name, examined.columns[name]) for name in protected}
     positive = _positive(examined, favourable)
-    across: list[tuple[str, ...]] = [(name,) for name in protected]
-    if len(protected) > 1:
-        across.append(tuple(protected))
+    across = [
+        names for size in range(1, len(protected) + 1) for names in combinations(protected, size)
+    ]
     return [
         _compare(examined, {name: cells[name] for name in names}, positive, least)
         for names in across
     ]
 
 
-def _cells(name: str, values: Sequence[Any]) -> list[str]:
+def groups(name: str, values: Sequence[Any]) -> list[str]:
+    """Return the group of each row by the values of a protected column.
+
+    Raises:
+        ProjectError: It has too many values to be a group.
+    """
     cells = [NOT_GIVEN if value is None or value == "" else str(value) for value in values]
     count = len(set(cells) - {NOT_GIVEN})
     if count > MOST_GROUPS:

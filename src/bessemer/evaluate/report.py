@@ -60,7 +60,7 @@ def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
         name: counterfactual(examined, name, lists[name], subject.ask, sampling.seed)
         for name in settings.counterfactual
     }
-    tests, failures, _ = behave(settings.behaviour, examined, subject.ask)
+    tests, failures = behave(settings.behaviour, examined, subject.ask)
     measured = Report(
         split="test",
         confidence=settings.confidence,

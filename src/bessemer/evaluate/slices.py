@@ -10,7 +10,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from bessemer.core.evaluation import Evaluate
 from bessemer.core.report import Example, Measurement, Slice
 from bessemer.evaluate.examined import SHOWN, Examined
 from bessemer.measures.comparison import holm
-from bessemer.measures.intervals import Statistic, difference
+from bessemer.measures.intervals import Statistic, difference, effective_count
 from bessemer.tasks.token_classification import IDEOGRAPHS
 
 Mask = NDArray[np.bool_]
@@ -63,9 +63,8 @@ def slices(
     """
     candidates = list(_of_columns(examined, settings.slices))
     if settings.find_slices:
-        candidates += _found(examined, vectors)
-    size = len(examined)
-    kept = [one for one in candidates if settings.least <= one.mask.sum() < size]
+        candidates += [one for one in _found(examined, vectors) if not one.mask.all()]
+    kept = _named([one for one in candidates if one.mask.sum() >= settings.least])
     chances = weakness(examined, kept)
     bound = 1 - settings.confidence
     rows = [
@@ -76,6 +75,17 @@ def slices(
     weak = {row.name for row in rows if row.weak}
     shown = {one.name: _examples(examined, one.mask) for one in kept if one.name in weak}
     return rows, shown
+
+
+def _named(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates, of equal names all but the first with a number."""
+    seen: Counter[str] = Counter()
+    named = []
+    for one in candidates:
+        seen[one.name] += 1
+        again = f" ({seen[one.name]})" if seen[one.name] > 1 else ""
+        named.append(replace(one, name=one.name + again))
+    return named
 
 
 def weakness(examined: Examined, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
@@ -108,8 +118,11 @@ def _overconfidence(examined: Examined, mask: Mask) -> float:
     """
     from scipy.stats import binom
 
-    hits, promised = int(examined.right[mask].sum()), float(examined.score[mask].mean())
-    return float(binom.cdf(hits, int(mask.sum()), min(promised, 1.0)))
+    right, sampling = examined.right[mask], examined.sampling.of(mask)
+    count, promised = float(len(right)), min(float(examined.score[mask].mean()), 1.0)
+    if sampling.clusters is not None:
+        count = effective_count(right, sampling.clusters, sampling.confidence)
+    return float(binom.cdf(round(right.mean() * count), round(count), promised))
 
 
 def _corrected(examined: Examined, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -178,6 +191,8 @@ def _away(examined: Examined) -> NDArray[np.float64]:
 
 def _z(away: NDArray[np.float64], mask: Mask, clusters: NDArray[np.int64]) -> float:
     """Return the difference of a slice and the rest in standard errors, clusters drawn whole."""
+    if mask.all():
+        return 0.0
     signed = np.where(mask, away / mask.sum(), -away / (~mask).sum())
     error = float(np.sqrt((np.bincount(clusters, weights=signed) ** 2).sum()))
     return float(signed.sum() / error) if error else 0.0
@@ -185,6 +200,7 @@ def _z(away: NDArray[np.float64], mask: Mask, clusters: NDArray[np.int64]) -> fl
 
 def _slice(examined: Examined, one: Candidate, p: float, *, weak: bool) -> Slice:
     metric = examined.headline(one.mask)
+    gap: Measurement | None
     if one.kind == "confidence":
         promised = float(examined.score[one.mask].mean())
         gap = Measurement(
@@ -195,6 +211,8 @@ def _slice(examined: Examined, one: Candidate, p: float, *, weak: bool) -> Slice
             count=metric.count,
             interval=metric.interval,
         )
+    elif one.mask.all():
+        gap = None
     else:
         gap = difference(f"{metric.name}_difference", metric, examined.headline(~one.mask))
     return Slice(
@@ -259,7 +277,7 @@ def _found(examined: Examined, vectors: NDArray[np.float32] | None) -> Iterator[
         yield Candidate(f"{low:.0f} to {high:.0f} tokens", "length", mask)
     if examined.task.answers_once:
         for low, high, mask in _parts(examined.score):
-            yield Candidate(f"confidence {low:.2f} to {high:.2f}", "confidence", mask)
+            yield Candidate(f"confidence {low:.3f} to {high:.3f}", "confidence", mask)
     yield from _languages(examined.encoded.texts)
     if vectors is not None:
         yield from _clusters(examined, vectors)

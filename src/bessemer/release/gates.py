@@ -102,7 +102,8 @@ def _all(parsed: Parsed, bound: Threshold, report: Report) -> list[_Found]:
     if read is None or (parsed.name in OF_LABELS and bound.label is None):
         placed = (place for name, place in _PLACES.items() if getattr(bound, name) is not None)
         read = next(placed, _metric)
-    return list(read(parsed.name, bound, report))
+    found = list(read(parsed.name, bound, report))
+    return found or [_Found(parsed.name, None, "no test row says to which group it belongs")]
 
 
 def _metric(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
@@ -123,6 +124,9 @@ def _of_label(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
 
 
 def _weak_slices(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    if not report.slices:
+        yield _Found("weak slices", None, "no slice has rows enough: see evaluate.least and slices")
+        return
     weak = [one.name for one in report.slices if one.weak]
     told = ", ".join(weak[:5]) + (", …" if len(weak) > 5 else "")
     yield _Found("weak slices", exact(name, len(weak)), told)
@@ -134,7 +138,11 @@ def _behaviour(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
         which = f"the test {bound.under!r}" if bound.under else "any behavioural test"
         yield _Found(name, None, f"the report has no case of {which}")
     for one in chosen:
-        yield _Found(f"{name} {one.name!r}", one.passed)
+        what = f"{name} {one.name!r}"
+        if one.passed.count:
+            yield _Found(what, one.passed)
+        else:
+            yield _Found(what, None, "no test text holds what it replaces")
 
 
 def _swapped(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
@@ -196,6 +204,8 @@ def _gap(name: str, found: Fairness, what: str) -> _Found:
         return _Found(what, None, gap.because if gap else f"{name} was not measured")
     if small := _small(found):
         return _Found(what, None, f"too few test rows of {', '.join(small)}: see evaluate.least")
+    if gap.because and gap.label is None:
+        return _Found(what, None, gap.because)
     between = " and ".join(gap.between) + (f", label {gap.label}" if gap.label else "")
     return _Found(what, gap.measurement, f"between {between}" if between else "")
 

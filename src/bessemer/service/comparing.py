@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bessemer.core.errors import RequestError
+from bessemer.core.errors import CorruptError, RequestError
 from bessemer.core.records import RunComparison, SettingChange
 from bessemer.core.report import Comparison
 from bessemer.evaluate.comparison import compare as paired
@@ -97,7 +97,7 @@ def side_by_side(home: Home, first: str, second: str) -> RunComparison:
     )
     try:
         comparison, because = compare(home, first, second), ""
-    except RequestError as error:
+    except (RequestError, CorruptError) as error:
         comparison, because = None, str(error)
     return RunComparison(
         first=ours, second=theirs, changed=changed, comparison=comparison, because=because

@@ -25,13 +25,15 @@ def costs(pipeline: Pipeline, model: Model, encoded: Encoded) -> dict[str, Measu
     plan = pipeline.plan
     size = sum(path.stat().st_size for path in bundled(pipeline).values())
     found = [
-        latency(model.run, encoded.features, plan.project.evaluate.confidence),
+        latency(model.run, encoded.features, plan.evaluate.confidence),
         exact("size_mb", size / 1e6),
     ]
     if plan.memory:
         engine = engine_name(pipeline.exported()["engine"])
         places = (pipeline.input("export"), pipeline.input("train"))
-        found.append(memory.measured(engine, *places, encoded.features))
+        found.append(
+            memory.measured(engine, *places, encoded.features, pooled=pipeline.task.pooled)
+        )
     return {cost.name: cost for cost in found}
 
 

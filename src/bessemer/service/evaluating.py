@@ -60,7 +60,7 @@ def evaluate(pipeline: Pipeline, target: Path) -> str:
         engine=exported["engine"],
         costs=costs(pipeline, model, encoded),
     )
-    result, shown = report(subject, plan.project.evaluate)
+    result, shown = report(subject, plan.evaluate)
     if plan.project.train.mitigation is not None:
         told = _mitigated(pipeline, subject.examined, result)
         result = result.model_copy(update={"mitigated": told})
@@ -78,14 +78,14 @@ def test(pipeline: Pipeline) -> Examined:
 
 def examined(pipeline: Pipeline, split: str, found: Sequence[Logits]) -> Examined:
     """Return a split with what the exported model computed for it."""
-    project, settings = pipeline.plan.project, pipeline.plan.project.evaluate
+    project, settings = pipeline.plan.project, pipeline.plan.evaluate
     encoded, actual = pipeline.examples(split)
     cluster = settings.cluster or project.data.split.group
     return Examined(
         task=pipeline.task,
         actual=actual,
         encoded=encoded,
-        logits=mitigating.shifted(pipeline, split, found),
+        logits=mitigating.shifted(pipeline, split, found, mitigating.thresholds(pipeline)),
         calibration=pipeline.exported()["calibration"],
         sampling=Sampling(
             settings.confidence,
@@ -110,7 +110,8 @@ def _ask(pipeline: Pipeline, model: Model) -> Ask:
         encoded = task.encode(tokens, texts, plan.project.train.max_length)
         found = answers(model.run, encoded.features, pipeline.watcher.step, what)
         if rows is not None:
-            found = mitigating.shifted(pipeline, "test", found, rows)
+            by_group = mitigating.thresholds(pipeline)
+            found = mitigating.shifted(pipeline, "test", found, by_group, rows)
         return encoded, found
 
     return ask
@@ -142,6 +143,6 @@ def _mitigated(pipeline: Pipeline, ours: Examined, made: Report) -> Mitigated:
         before=before.metrics[made.headline],
         after=made.metrics[made.headline],
         price=price,
-        fairness=tuple(groups(theirs, pipeline.plan.project.evaluate)),
+        fairness=tuple(groups(theirs, pipeline.plan.evaluate)),
         caution=CAUTION if name == "group-thresholds" else "",
     )

@@ -49,16 +49,17 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
     places = _engines(pipeline)
     logits: dict[str, list[Logits]] = {}
     score: dict[str, float] = {}
-    calibration = {}
+    calibration, by_group = {}, {}
     for name in dict.fromkeys([asked, exact]):
         run = model(pipeline, name, places / name).run
         logits[name] = answers(run, encoded.features, pipeline.watcher.step, f"validate {name}")
-        calibration[name] = task.calibrate(
-            encoded, logits[name], actual, serve.refuse, serve.precision
-        )
-        answered = task.answers(encoded, logits[name], calibration[name])
+        by_group[name] = mitigating.fitted(pipeline, logits[name], actual)
+        # What is promised is promised of what is answered, thresholds by group included.
+        served = mitigating.shifted(pipeline, "validation", logits[name], by_group[name])
+        calibration[name] = task.calibrate(encoded, served, actual, serve.refuse, serve.precision)
+        answered = task.answers(encoded, served, calibration[name])
         score[name] = float(task.score(task.tallies(actual, answered).sum(axis=0)))
-    temperature = calibration[exact]["temperature"]
+    temperature = task.temperature(logits[exact], targets)
     from bessemer.service.pipeline import NOTES
 
     notes = json.loads((pipeline.input("train") / NOTES).read_text(encoding="utf-8"))
@@ -68,9 +69,9 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
     for name in {*ENGINES.load(engine_name(chosen)).files} - {ENCODER}:
         folder.link(places / chosen / name, target / name)
     kept.write(target / VALIDATION, logits[chosen])
-    by_group = mitigating.fitted(pipeline, logits[chosen], actual)
+    thresholds = by_group[chosen]
     return {
-        "group_thresholds": by_group and by_group.model_dump(mode="json"),
+        "group_thresholds": thresholds and thresholds.model_dump(mode="json"),
         "engine": chosen,
         "tier": notes["tier"],
         "calibration": calibration[chosen],

@@ -1,8 +1,8 @@
 """Load a model in a process of its own, let it answer, and print the memory it took at most.
 
-    python -m bessemer.service.memory <engine> <its folder> <folder of the head> <texts.npz>
+    python -m bessemer.service.memory <engine> <its folder> <folder of the head> <texts.npz> pooled
 
-Prints bytes.
+Or `words` in the place of `pooled`, where the head reads every token. Prints bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from bessemer.tasks.base import Features
 ASKED = 64
 
 
-def measured(engine: str, files: Path, head: Path, features: Sequence[Features]) -> Measurement:
+def measured(
+    engine: str, files: Path, head: Path, features: Sequence[Features], *, pooled: bool
+) -> Measurement:
     """Return the megabytes that a fresh process has at most while it serves a model.
 
     Args:
@@ -35,6 +37,7 @@ def measured(engine: str, files: Path, head: Path, features: Sequence[Features])
         files: Folder with what the engine reads.
         head: Folder with the head and, if there is one, the adapter.
         features: Of texts to be answered.
+        pooled: Whether the head reads one vector a text.
 
     Raises:
         ContractError: The process failed.
@@ -43,17 +46,18 @@ def measured(engine: str, files: Path, head: Path, features: Sequence[Features])
     with tempfile.TemporaryDirectory() as place:
         texts = Path(place) / "texts.npz"
         np.savez(texts, *longest)
-        command = [sys.executable, "-m", __name__, engine, str(files), str(head), str(texts)]
+        places = [str(files), str(head), str(texts)]
+        command = [sys.executable, "-m", __name__, engine, *places, "pooled" if pooled else "words"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ContractError(f"The model failed in a fresh process: {done.stderr.strip()[-500:]}")
     return exact("memory_mb", int(done.stdout) / 1e6)
 
 
-def main(engine: str, files: str, head: str, texts: str) -> None:
+def main(engine: str, files: str, head: str, texts: str, reads: str) -> None:
     """Answer the texts and print the memory."""
     loaded = ENGINES.load(engine)(Path(files))
-    model = attached(loaded, Path(head), pooled=True)
+    model = attached(loaded, Path(head), pooled=reads == "pooled")
     with np.load(texts, allow_pickle=False) as file:
         rows = [file[name] for name in file.files]
     model.run(rows)

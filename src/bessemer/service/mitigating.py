@@ -103,19 +103,23 @@ def thresholds(pipeline: Pipeline) -> GroupThresholds | None:
 
 
 def shifted(
-    pipeline: Pipeline, split: str, logits: Sequence[Logits], rows: Sequence[int] | None = None
+    pipeline: Pipeline,
+    split: str,
+    logits: Sequence[Logits],
+    found: GroupThresholds | None,
+    rows: Sequence[int] | None = None,
 ) -> list[Logits]:
     """Return logits of rows of a split as they are answered where the callers say the group.
 
     Args:
-        pipeline: The exported model.
+        pipeline: Whose rows they are.
         split: Where the groups stand.
         logits: One row a text.
+        found: The model's thresholds, or None where it has none.
         rows: Which rows of the split the texts are of; by default all in their order.
     """
     from bessemer.serve.residents import shift
 
-    found = thresholds(pipeline)
     if found is None:
         return list(logits)
     known = groups(pipeline, split)

@@ -145,15 +145,16 @@ class Pipeline:
         text = (self.input("prepare") / DATASET).read_text(encoding="utf-8")
         return Dataset.model_validate_json(text)
 
-    def rows(self, split: str) -> pa.Table:
-        """Return the rows of a split."""
+    def rows(self, split: str, columns: list[str] | None = None) -> pa.Table:
+        """Return the rows of a split, with some columns or all."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.input("prepare") / f"{split}.parquet")
+        return pq.read_table(self.input("prepare") / f"{split}.parquet", columns=columns)
 
     def column(self, split: str, name: str) -> list[Any]:
         """Return a column of a split's rows, by the name that it has in the source."""
-        values: list[Any] = self.rows(split)[column_of(self.plan.project, name)].to_pylist()
+        known = column_of(self.plan.project, name)
+        values: list[Any] = self.rows(split, [known])[known].to_pylist()
         return values
 
     def examples(self, split: str) -> tuple[Encoded, list[Answers]]:

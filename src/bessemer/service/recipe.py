@@ -8,6 +8,7 @@ from typing import Any
 
 from bessemer.core import digest, terms
 from bessemer.core.errors import ProjectError
+from bessemer.core.evaluation import Evaluate
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
@@ -38,7 +39,6 @@ STAGES = {**CHAIN, "encode": 1, "inspect": 1}
 class Plan:
     """A project with everything it names found and digested."""
 
-    #: What its gate asks for is measured, too.
     project: Project
     base: Base
     #: `source`, and `test` or `validation` where these are files of their own.
@@ -52,6 +52,8 @@ class Plan:
     licence: str | None
     #: Which looks for names in the texts.
     names: Model | None
+    #: What is measured: as the project says, and what its gate asks for.
+    evaluate: Evaluate
     #: Whether the memory of a serving process is measured.
     memory: bool
 
@@ -86,9 +88,10 @@ def plan(
     Raises:
         UserError: Something named does not exist or is not allowed; nothing was computed.
     """
-    task = TASKS.load(loaded.project.task)(loaded.project.data.labels)
+    project = loaded.project
+    task = TASKS.load(project.task)(project.data.labels)
     _check_labels(loaded, task)
-    project, memory = _measured(loaded, task)
+    evaluate, memory = _measured(loaded, task)
     _check_split(project)
     names = _names(loaded)
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
@@ -101,7 +104,7 @@ def plan(
     digests = {role: _digest(path) for role, path in files.items()}
     parts = _parts(project, files)
     licence = project.data.licence or found["source"].licence
-    made = Plan(project, base, files, digests, parts, {}, licence, names, memory)
+    made = Plan(project, base, files, digests, parts, {}, licence, names, evaluate, memory)
     return replace(made, keys=_keys(made))
 
 
@@ -163,8 +166,8 @@ def engine_name(serve_engine: str) -> str:
     return serve_engine.partition("-")[0]
 
 
-def _measured(loaded: Loaded, task: Task) -> tuple[Project, bool]:
-    """Return the project with all that is measured, its names checked; and whether memory is."""
+def _measured(loaded: Loaded, task: Task) -> tuple[Evaluate, bool]:
+    """Return all that is measured, its names checked, and whether the memory is."""
     project = loaded.project
     conditions = [
         parse(condition, task.metric_names, at(loaded, ("gate", number)))
@@ -174,9 +177,9 @@ def _measured(loaded: Loaded, task: Task) -> tuple[Project, bool]:
     where = at(loaded, ("evaluate", "robustness"))
     robustness.resolve(settings.robustness, task, where)
     swaps.resolve(settings.counterfactual, settings.terms, where)
-    project = project.model_copy(update={"evaluate": settings})
+    # A condition must not change what is trained: a mitigation reads what the project says.
     mitigation.check(project, task, at(loaded, ("train", "mitigation")))
-    return project, needs_memory(conditions)
+    return settings, needs_memory(conditions)
 
 
 def _fetched(loaded: Loaded, role: str, place: Place) -> Fetched:
@@ -359,7 +362,7 @@ def _keys(plan: Plan) -> dict[str, str]:
     by_group = project.evaluate.model_dump(mode="json", include=wanted)
     add("export", weights=keys["train"], part=parts["engine"], serve=serve, groups=by_group)
     # How often a test split may judge changes nothing that is measured.
-    settings = project.evaluate.model_dump(mode="json", exclude={"judgements"})
+    settings = plan.evaluate.model_dump(mode="json", exclude={"judgements"})
     asked = {"settings": settings, "memory": plan.memory, "group": project.data.split.group}
     add("evaluate", model=keys["export"], seed=project.seed, **asked)
     add("release", report=keys["evaluate"], project=project.released())

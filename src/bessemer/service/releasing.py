@@ -61,7 +61,9 @@ def release(
     project = pipeline.plan.project
     report, _ = pipeline.report()
     releases = Releases(home)
-    if home.stages.has("release", key):
+    known = {one.bundle for one in releases.list(project.name)}
+    # A bundle that was never registered was judged against what may not be live any more.
+    if key in known and home.stages.has("release", key):
         verdict = _judged(pipeline, key)
     else:
         verdict = judge(project.gate, report, _rival(pipeline))

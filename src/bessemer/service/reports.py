@@ -94,6 +94,7 @@ def _subject(found: ReportDocument) -> Subject:
     from bessemer.evaluate.page.page import Subject
 
     about = {"project": found.project, "run": found.run, **found.about}
+    about["dataset"] = about["dataset"][:12]
     if found.release is not None:
         about["release"] = found.release
     about["date"] = f"{found.at:%Y-%m-%d %H:%M} UTC"

@@ -49,6 +49,11 @@ def run(
     """
     if until not in get_args(Until):
         raise RequestError(f"until is {until!r}.", remedy=f"One of {', '.join(get_args(Until))}.")
+    if override is not None:
+        from bessemer.service.releasing import overridden
+
+        # Refused now rather than after an hour of training.
+        overridden(home, override)
     found = planned(home, loaded, watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
