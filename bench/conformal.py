@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,31 +28,24 @@ Table = list[tuple[str, str, str]]
 
 
 def probes() -> tuple[list[Row], dict[str, Any]]:
-    """Label sets of a frozen encoder's head."""
-    rows: list[Row] = []
-    raw: dict[str, Any] = {}
-    shipped = _clinc()
-    for name, splits in {
-        "BANKING77": [_banking(seed) for seed in SEEDS],
-        "CLINC150": [(_scoped(seed), _drawn(shipped, seed)) for seed in SEEDS],
-    }.items():
-        told = [_report(*one) for one in splits]
-        rows += _rows(f"{name} probe, mean of {len(told)} splits", told)
-        raw[name] = [one.model_dump(mode="json") for one in told]
-    alone = _report(_scoped(0), shipped)
-    raw["CLINC150 as published"] = alone.model_dump(mode="json")
-    held, size, _ = _sets(alone)
-    rows += [
-        Row("CLINC150 probe, published split: coverage at 90 %", 100 * held, "%"),
-        Row("… labels in a set", size, ""),
-    ]
+    """Label sets of a frozen encoder's head.
+
+    BANKING77 has no validation split: five are drawn. CLINC150 has one that was made as its test
+    split was; validation rows drawn from its training rows are easier than the test rows.
+    """
+    told = {
+        "BANKING77 probe, mean of 5 splits": [_report(_banking(seed)) for seed in SEEDS],
+        "CLINC150 probe, published splits": [_report(_scoped(), _clinc())],
+    }
+    rows = [row for name, some in told.items() for row in _rows(name, some)]
+    raw = {name: [one.model_dump(mode="json") for one in some] for name, some in told.items()}
     return rows, raw
 
 
 def full() -> tuple[list[Row], dict[str, Any]]:
     """Calibration of the tuned encoder, before and after its temperature."""
-    project, _ = _banking(0)
-    found = _report({**project, "train": {**project["train"], "method": "full"}}, None)
+    project = _banking(0)
+    found = _report({**project, "train": {**project["train"], "method": "full"}})
     before, after = found.before, found.after
     return [
         Row("BANKING77 full: calibration error at temperature 1", before.value, ""),
@@ -64,24 +56,20 @@ def full() -> tuple[list[Row], dict[str, Any]]:
 
 def _rows(name: str, told: list[CalibrationReport]) -> list[Row]:
     held, sizes, empty = (float(np.mean(some)) for some in zip(*map(_sets, told), strict=True))
-    spread = float(np.std([_sets(one)[0] for one in told], ddof=1))
     reach = f"{100 * LOW:g}–{100 * HIGH:g}"
+    each = [100 * _sets(one)[0] for one in told]
     return [
         Row(f"{name}: coverage at 90 %", 100 * held, "%", reach, LOW <= held <= HIGH),
-        Row("… standard deviation over splits", 100 * spread, "points"),
+        Row("… of one split, at least", min(each), "%"),
+        Row("… of one split, at most", max(each), "%"),
         Row("… labels in a set", sizes, ""),
         Row("… empty sets", 100 * empty, "%"),
         Row(
-            f"{name}: calibration error after temperature scaling",
-            float(np.mean([one.after.value for one in told])),
+            "… calibration error at temperature 1",
+            float(np.mean([t.before.value for t in told])),
             "",
         ),
-        at_most(
-            "… and that less the one before, at most",
-            max(one.after.value - one.before.value for one in told),
-            "",
-            0.0,
-        ),
+        Row("… after its temperature", float(np.mean([t.after.value for t in told])), ""),
     ]
 
 
@@ -91,16 +79,15 @@ def _sets(told: CalibrationReport) -> tuple[float, float, float]:
     return found.coverage.value, found.size, found.empty
 
 
-def _banking(seed: int) -> tuple[dict[str, Any], None]:
+def _banking(seed: int) -> dict[str, Any]:
     """Return the example with another validation split."""
     path = ROOT / "examples" / "banking77" / "bessemer.yaml"
-    return {**yaml.safe_load(path.read_text(encoding="utf-8")), "seed": seed}, None
+    return {**yaml.safe_load(path.read_text(encoding="utf-8")), "seed": seed}
 
 
-def _scoped(seed: int) -> dict[str, Any]:
+def _scoped() -> dict[str, Any]:
     return {
         "name": "clinc150",
-        "seed": seed,
         "data": {
             "source": "table.csv",
             "labels": {"out_of_scope": "oos"},
@@ -121,20 +108,7 @@ def _clinc() -> Table:
     ]
 
 
-def _drawn(table: Table, seed: int) -> Table:
-    """Return the table with as many validation rows as before, drawn anew."""
-    tested = [row for row in table if row[2] == "test"]
-    others = [row for row in table if row[2] != "test"]
-    count = sum(row[2] == "validation" for row in others)
-    random.Random(seed).shuffle(others)
-    return [
-        *((text, label, "validation") for text, label, _ in others[:count]),
-        *((text, label, "train") for text, label, _ in others[count:]),
-        *tested,
-    ]
-
-
-def _report(project: dict[str, Any], table: Table | None) -> CalibrationReport:
+def _report(project: dict[str, Any], table: Table | None = None) -> CalibrationReport:
     """Run a project to its report, on rows of text, label and split if they are given."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
