@@ -65,7 +65,7 @@ def test_of_many_slices_alike_none_is_weak_more_often_than_promised() -> None:
         found, _ = slices(examined(draws.random(COUNT) < 0.9, **columns), settings(*columns), None)
         assert len(found) == 20
         false += any(one.weak for one in found)
-    assert false <= 6  # 1.5 are expected; more than 6 of 30 come up once in 1,000
+    assert false <= 7  # 2.4 are expected; more than 7 of 30 come up once in 300
 
 
 def test_mistakes_of_one_cluster_are_one_mistake() -> None:
@@ -183,4 +183,4 @@ def test_of_calibrated_clusters_none_is_overconfident() -> None:
         split = Examined(**{**vars(examined(right, clusters)), "logits": logits})
         found, _ = slices(split, settings(find=True), None)
         false += any(one.weak for one in found if one.kind == "confidence")
-    assert false <= 7  # 2 are expected; plain binomial tails find one in most of the 40
+    assert false <= 4  # 0.8 are expected; plain binomial tails find one in most of the 40

@@ -30,6 +30,10 @@ Mask = NDArray[np.bool_]
 MOST_VALUES, PARTS = 100, 4
 #: Clusters of like texts at most, and rows that one has at least on average.
 MOST_CLUSTERS, ROWS_EACH = 20, 50
+#: How often some slice may be called weak where none is: 8 times in 100 for what the slices are
+#: of, and a quarter of that for their confidence. A weak slice that is missed costs more than one
+#: that is looked at in vain.
+CHANCE, BY_CONFIDENCE = 0.08, 0.25
 #: How often mistakes are dealt out at random, and how often at once.
 DEALT, DEALT_AT_ONCE = 2_000, 200
 #: Rounds of k-means, and texts that the centres are found from.
@@ -66,9 +70,8 @@ def slices(
         candidates += [one for one in _found(examined, vectors) if not one.mask.all()]
     kept = _named([one for one in candidates if one.mask.sum() >= settings.least])
     chances = weakness(examined, kept)
-    bound = 1 - settings.confidence
     rows = [
-        _slice(examined, one, p, weak=p <= bound)
+        _slice(examined, one, p, weak=p <= CHANCE)
         for one, p in zip(kept, chances.tolist(), strict=True)
     ]
     rows.sort(key=lambda s: (s.difference.value if s.difference else 0.0, s.name))
@@ -96,15 +99,15 @@ def weakness(examined: Examined, candidates: Sequence[Candidate]) -> NDArray[np.
     step-down). So slices that overlap count for fewer than as many that do not. Clusters cannot
     be dealt out so; with them it is Holm's correction (1979) of normal tests.
 
-    Slices by confidence are held against the confidence itself, and corrected for by themselves:
-    of unsure answers fewer are right, which is no weakness.
+    Slices by confidence are held against the confidence itself, and corrected for by themselves
+    and for being looked at as well: of unsure answers fewer are right, which is no weakness.
     """
     result = np.ones(len(candidates))
     by_score = np.array([one.kind == "confidence" for one in candidates], dtype=bool)
     masks = [one.mask for one in candidates]
     if by_score.any():
         promised = [_overconfidence(examined, mask) for mask in np.array(masks)[by_score]]
-        result[by_score] = holm(np.array(promised))
+        result[by_score] = np.minimum(1.0, holm(np.array(promised)) / BY_CONFIDENCE)
     if not by_score.all():
         rest = np.array(masks)[~by_score]
         result[~by_score] = _corrected(examined, rest)
