@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.conftest import small_rows, write_project
+from tests.conftest import INTENTS, small_rows, write_project
 from tests.server import Server, running
 
 from bessemer.client import Client
@@ -248,6 +248,13 @@ def test_reports_that_are_gone_or_never_were(judged: tuple[Platform, Path, Run])
         (("must: keep", "must: stay"), "line 12"),
         (("protected: gender", "protected: gender\n  favourable: [gold]"), "'gold'"),
         (("protected: gender", "protected: gender\n  judgements: 0"), "judgements"),
+        (("under: typos", "under: negation"), "no answer is known to be right"),
+        (("under: polite", "under: rude"), "'rude'"),
+        (("accuracy: {at_least: 0.3}", "recall: {at_least: 0.3, label: gift}"), "'gift'"),
+        (
+            ("protected: gender", "protected: gender\n  favourable: ALL"),
+            "names every label",
+        ),
     ],
 )
 def test_what_is_named_wrongly_is_told_before_anything_slow_runs(
@@ -255,6 +262,7 @@ def test_what_is_named_wrongly_is_told_before_anything_slow_runs(
 ) -> None:
     platform = Platform.open(tmp_path / "home")
     assert change[0] in RULES
+    change = (change[0], change[1].replace("ALL", f"[{', '.join(INTENTS)}]"))
     with pytest.raises((ProjectError, UnknownNameError), match=f"(?s){message}"):
         platform.check(write(tmp_path / "p", RULES.replace(*change)))
     platform.home.database.close()

@@ -9,6 +9,7 @@ from bessemer.core.errors import ProjectError, UnknownNameError, nearest
 from bessemer.core.project import Project
 from bessemer.evaluate import behaviour
 from bessemer.evaluate.fairness import groups
+from bessemer.evaluate.perturbations import PERTURBATIONS
 from bessemer.service.recipe import column_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check(pipeline: Pipeline) -> None:
 
 
 def _check_gate(project: Project, labels: Sequence[str]) -> None:
-    """Refuse conditions on labels and behavioural tests that there are none of."""
+    """Refuse conditions on labels and tests that there are none of, or that nobody can judge."""
     tests = [test.name for test in project.evaluate.behaviour]
     for number, condition in enumerate(project.gate):
         (name, bound), where = next(iter(condition.items())), f"gate, condition {number + 1}: "
@@ -57,6 +58,12 @@ def _check_gate(project: Project, labels: Sequence[str]) -> None:
             continue
         if (label := bound.get("label")) is not None and label not in labels:
             raise UnknownNameError("label", str(label), labels, where=where)
+        turned = PERTURBATIONS.get(str(bound.get("under")))
+        if turned is not None and not turned.keeps:
+            raise ProjectError(
+                f"{where}under {bound['under']} no answer is known to be right.",
+                remedy="Name another perturbation: the report tells how many answers change.",
+            )
         test = bound.get("under") if name == "behaviour" else None
         if test is not None and test not in tests:
             raise UnknownNameError("behavioural test", str(test), tests, where=where)
