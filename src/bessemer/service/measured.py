@@ -98,12 +98,15 @@ class Measured:
             ) from error
 
     @property
+    def dataset(self) -> Dataset:
+        """Return the record of its data set."""
+        text = (self.stage("prepare") / DATASET).read_text(encoding="utf-8")
+        return Dataset.model_validate_json(text)
+
+    @property
     def task(self) -> Task:
         """Return its task, which knows its labels."""
-        labels = Dataset.model_validate_json(
-            (self.stage("prepare") / DATASET).read_text(encoding="utf-8")
-        ).labels
-        return TASKS.load(self.project.task)(self.project.data.labels, labels)
+        return TASKS.load(self.project.task)(self.project.data.labels, self.dataset.labels)
 
     def stage(self, name: str) -> Path:
         """Return a stage's output after comparing it with its manifest.

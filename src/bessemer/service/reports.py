@@ -11,6 +11,7 @@ from bessemer.service.home import Home
 from bessemer.service.measured import Measured, read, run_of
 
 if TYPE_CHECKING:
+    from bessemer.core.dataset import Dataset
     from bessemer.evaluate.page.page import Subject
 
 
@@ -68,7 +69,8 @@ class Reports:
         if language not in LANGUAGES:
             raise UnknownNameError("language", language, LANGUAGES)
         found = self.show(run)
-        return page(found.report, found.examples, _subject(found), language)
+        dataset = Measured(self._home, run_of(self._home, run)).dataset
+        return page(found.report, found.examples, _subject(found, dataset), language)
 
     def sections(self, found: ReportDocument, language: str = "en") -> list[tuple[str, str, str]]:
         """Return a report's sections for a page that has `stylesheet`.
@@ -90,11 +92,12 @@ class Reports:
         return style.read_text(encoding="utf-8")
 
 
-def _subject(found: ReportDocument) -> Subject:
+def _subject(found: ReportDocument, dataset: Dataset | None = None) -> Subject:
     from bessemer.evaluate.page.page import Subject
 
     about = {"project": found.project, "run": found.run, **found.about}
-    about["dataset"] = about["dataset"][:12]
+    # The page tells of the data set at length.
+    del about["dataset"], about["source"]
     if found.release is not None:
         about["release"] = found.release
     about["date"] = f"{found.at:%Y-%m-%d %H:%M} UTC"
@@ -104,4 +107,5 @@ def _subject(found: ReportDocument) -> Subject:
         verdict=found.verdict,
         judged=found.judged,
         limit=found.limit,
+        dataset=dataset,
     )
