@@ -20,6 +20,7 @@ from bessemer.evaluate.robustness import resolve as perturbations
 from bessemer.evaluate.slices import slices
 from bessemer.evaluate.swaps import counterfactual
 from bessemer.tasks.base import label_of
+from bessemer.tasks.token_classification import ELSEWHERE, MISSED
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _confused(
         instead = {label_of(one) for one in given - right}
         for pair in confusions:
             place = shown[f"{pair.actual} → {pair.predicted}"]
-            other = pair.predicted in instead or pair.predicted.startswith("(")
+            other = pair.predicted in instead or pair.predicted in (MISSED, ELSEWHERE)
             if pair.actual in missed and other and len(place) < SHOWN:
                 place.append(row)
     return {
