@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.families import tiny_decoder, write_family
 
+from bessemer.core import digest
 from bessemer.core.errors import ContractError, DataError, MissingExtraError, ProjectError
 from bessemer.pretrained.gguf import convert
-from bessemer.pretrained.resolve import CONFIG, resolve
+from bessemer.pretrained.resolve import CONFIG, TOKENISER, WEIGHTS, resolve
 from bessemer.release.packing import pack_table
 from bessemer.serve import residents
 from bessemer.service.platform import Platform
@@ -65,6 +69,33 @@ def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
     assert not [p for p in (tmp_path / "cache").glob("*") if p.is_dir() and list(p.iterdir())]
     with pytest.raises(ContractError, match="no folder for it"):
         resolve("base", relative_to=tmp_path)
+
+
+def test_one_of_two_converts_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversion itself is replaced: it takes minutes and a model of 200 MB."""
+    base = tiny_decoder(tmp_path / "decoder")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model.gguf").write_bytes(b"GGUF" + bytes(100))
+    pinned = digest.of_file(tmp_path / "base" / "model.gguf")
+    left = tmp_path / "cache" / f".base-{pinned[:16]}.0a.partial"
+    left.mkdir(parents=True)
+    conversions = []
+
+    def converted(file: Path, aside: Path) -> None:
+        conversions.append(file)
+        time.sleep(0.2)
+        for name in (CONFIG, TOKENISER, WEIGHTS):
+            shutil.copyfile(base / name, aside / name)
+
+    monkeypatch.setattr("bessemer.pretrained.gguf.convert", converted)
+    cache = tmp_path / "cache"
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(resolve, "base", relative_to=tmp_path, cache=cache) for _ in range(4)]
+        folders = {one.result().folder for one in asked}
+    assert len(folders) == len(conversions) == 1
+    assert not left.exists()
 
 
 def test_a_catalogue_base_that_is_not_installed_says_what_to_install(

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,7 +34,7 @@ from bessemer.core.errors import BessemerError, DataError, OperatorError, Projec
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 from bessemer.prepare.locate import fetch
-from bessemer.prepare.origins.base import Place
+from bessemer.prepare.origins.base import Place, keep, room
 from bessemer.prepare.origins.hub import _inside, _patterns
 from bessemer.prepare.sources.base import source_for
 from bessemer.service.platform import Platform
@@ -245,18 +247,39 @@ locate(sys.argv[1], relative_to=Path("."), cache=Path(sys.argv[2]))
 """
     with serving(Stalls) as address:
         name = f"{address}/t.csv"
-        killed, lives = (
-            subprocess.Popen([sys.executable, "-c", code, name, str(place.cache)]) for _ in range(2)
-        )
-        deadline = time.monotonic() + 20
-        while len(list(place.cache.glob(".partial-*/t.csv"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        killed.kill()
-        killed.wait()
-        go.set()
-        assert rows(name, place) == ROWS
-        assert lives.wait(20) == 0
+        command = [sys.executable, "-c", code, name, str(place.cache)]
+        with subprocess.Popen(command) as killed, subprocess.Popen(command) as lives:
+            deadline = time.monotonic() + 20
+            while len(list(place.cache.glob(".partial-*/t.csv"))) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            killed.kill()
+            killed.wait()
+            go.set()
+            assert rows(name, place) == ROWS
+        assert lives.returncode == 0
     assert [path.name[:4] for path in place.cache.iterdir()] == ["url-"]
+
+
+def test_fetches_of_the_same_content_leave_each_other_what_they_read(place: Place) -> None:
+    """The first one's stays: a second one does not put its own in its place under a reader."""
+
+    def fetch_and_read(begin: threading.Barrier) -> None:
+        with room(place) as aside:
+            (aside / "t.csv").write_bytes(TABLE)
+            begin.wait(20)
+            kept = keep(aside / "t.csv", None, place, "url")
+            for _ in range(20):
+                assert kept.read_bytes() == TABLE
+                kept.stat()
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            begin = threading.Barrier(8)
+            for one in [pool.submit(fetch_and_read, begin) for _ in range(8)]:
+                one.result()
+            (kept,) = place.cache.iterdir()
+            shutil.rmtree(kept)
 
 
 def test_a_missing_package_names_its_extra(tmp_path: Path) -> None:
@@ -268,7 +291,7 @@ from bessemer.core.errors import BessemerError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 from bessemer.prepare.locate import fetch
-from bessemer.prepare.origins.base import Place
+from bessemer.prepare.origins.base import Place, keep, room
 for name, query in (
     ("s3://b/t.csv", None), ("https://h/t.csv", None), ("hub:a/b", None),
     ("postgresql://h/x", "SELECT 1"), ("mysql+pymysql://h/x", "SELECT 1"),
@@ -455,7 +478,7 @@ from bessemer.core.errors import BessemerError
 from bessemer.core.progress import Watcher
 from bessemer.core.project import Data
 from bessemer.prepare.locate import fetch
-from bessemer.prepare.origins.base import Place
+from bessemer.prepare.origins.base import Place, keep, room
 from bessemer.prepare.sources.base import source_for
 for given in sys.argv[1:]:
     cache, _, name = given.partition("=")

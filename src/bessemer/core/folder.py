@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -45,7 +46,9 @@ def atomic_folder(target: Path, *, unsealed: tuple[str, ...] = ()) -> Iterator[P
     """Yield an empty folder that becomes `target`, with its manifest, when the block ends.
 
     If the block raises, or the process dies, `target` does not appear. An existing `target`
-    is replaced. `unsealed` names files that the manifest leaves out (a signature over it).
+    is replaced, from under whoever reads it: processes that may make the same one at a time hold
+    a lock, and look first whether it is there. `unsealed` names files that the manifest leaves out
+    (a signature over it).
 
     Raises:
         StorageError: The disk is full or refuses.
@@ -66,6 +69,28 @@ def atomic_folder(target: Path, *, unsealed: tuple[str, ...] = ()) -> Iterator[P
             _fsync(target.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; another process or thread that wants it waits.
+
+    The lock is the operating system's, so it ends with its process, kill -9 included.
+
+    Raises:
+        StorageError: The disk is full or refuses.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def clear_aside(target: Path) -> None:
+    """Remove what killed processes left of `target`; the caller holds its makers' lock."""
+    for left in target.parent.glob(f".{target.name}.*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def check_new(target: Path) -> None:

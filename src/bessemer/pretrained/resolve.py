@@ -177,9 +177,18 @@ def _converted(
     target = cache / f"base-{pinned[:16]}"
     if (target / folders.MANIFEST).exists():
         return target
-    watcher = watcher or Watcher()
+    with folders.lock(target.with_name(f".{target.name}.lock")):
+        if not (target / folders.MANIFEST).exists():  # while this one waited
+            _convert(source, pinned, name, target, watcher or Watcher())
+    return target
+
+
+def _convert(
+    source: Callable[[Path], Any], pinned: str, name: str, target: Path, watcher: Watcher
+) -> None:
     watcher.began("convert")
     began = time.monotonic()
+    folders.clear_aside(target)
     with folders.atomic_folder(target) as aside:
         file = aside / "model.gguf"
         source(file)
@@ -193,7 +202,6 @@ def _converted(
         convert(file, aside)
         file.unlink()
     watcher.ended("convert", time.monotonic() - began, reused=False, note=f"{name} from GGUF")
-    return target
 
 
 def safe_config(path: Path) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,20 +31,12 @@ class Stages:
         The caller holds the output's lock, so what lies aside under its key was left by a
         process that was killed.
         """
-        for left in (self.root / stage).glob(f".{key}.*.partial"):
-            shutil.rmtree(left, ignore_errors=True)
+        folder.clear_aside(self.path(stage, key))
         with folder.atomic_folder(self.path(stage, key), unsealed=unsealed) as aside:
             yield aside
 
     @contextlib.contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:
-        """Hold the output to be made; another process that wants the same one waits.
-
-        The lock is the operating system's, so it ends with its process, kill -9 included.
-        """
-        path = self.root / "locks" / f"{stage}-{key}"
-        with folder.storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
+        """Hold the output to be made; see `folder.lock`."""
+        with folder.lock(self.root / "locks" / f"{stage}-{key}"):
+            yield

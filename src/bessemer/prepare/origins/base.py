@@ -87,7 +87,8 @@ def room(place: Place) -> Iterator[Path]:
         place.cache.mkdir(parents=True, exist_ok=True)
         with _locked(place.cache, fcntl.LOCK_EX):
             for left in place.cache.glob(".partial-*"):
-                with suppress(BlockingIOError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                gone = (BlockingIOError, FileNotFoundError)  # it lives, or has just ended
+                with suppress(*gone), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     shutil.rmtree(left, ignore_errors=True)
             aside = Path(tempfile.mkdtemp(dir=place.cache, prefix=".partial-"))
             lock = os.open(aside, os.O_RDONLY)
@@ -112,6 +113,8 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 def keep(found: Path, target: Path | None, place: Place, kind: str) -> Path:
     """Move a whole file or folder into a folder of its own, and return where it lies now.
 
+    Who fetched the same at the same time gets the first one's, which may be read by now.
+
     Args:
         found: As it was fetched.
         target: That folder; None stands for one named by the content, so that the same content
@@ -123,9 +126,10 @@ def keep(found: Path, target: Path | None, place: Place, kind: str) -> Path:
         names = sorted(one.relative_to(found) for one in found.rglob("*") if one.is_file())
         content = digest.of_folder(found, names) if names else digest.of_file(found)
         target = place.cache / f"{kind}-{content[:32]}"
-    if not whole(target):
-        with folder.atomic_folder(target) as new:
-            found.rename(new / found.name)
+    with _locked(place.cache, fcntl.LOCK_EX):
+        if not whole(target):
+            with folder.atomic_folder(target) as new:
+                found.rename(new / found.name)
     return target / found.name
 
 
