@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,9 +28,10 @@ from bessemer.core.errors import (
     UnsafeModelError,
 )
 from bessemer.core.progress import Step, Watcher
+from bessemer.core.verdict import Verdict
 from bessemer.pretrained.resolve import resolve
 from bessemer.serve import residents
-from bessemer.service import logits
+from bessemer.service import logits, releasing
 from bessemer.service.platform import Platform
 
 
@@ -140,6 +142,30 @@ def test_an_old_release_is_judged_anew_before_it_replaces_a_newer_one(
     assert again.release == "small@1"
     assert old.deployments.live("small").release == "small@2"
     old.home.database.close()
+
+
+def test_what_another_run_deploys_meanwhile_is_judged_against(
+    platform: Platform, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better = shutil.copytree(finished / "project", tmp_path / "better")
+    worse = shutil.copytree(finished / "project", tmp_path / "worse")
+    text = (worse / "bessemer.yaml").read_text()
+    gate = "serve: {route: fresh}\ntrain: {max_length: 8}\ngate: [not_worse_than: live]\n"
+    (worse / "bessemer.yaml").write_text(text + gate)
+    judge, verdicts = releasing.judge_against, []
+
+    def overtaken(*arguments: Any) -> Verdict:
+        verdicts.append(judge(*arguments))
+        if len(verdicts) == 2:  # judged for its release, and once more to be deployed
+            platform.deploy(platform.release(better).release, "fresh")
+        return verdicts[-1]
+
+    monkeypatch.setattr(releasing, "judge_against", overtaken)
+    done = platform.run(worse)
+    assert [verdict.passed for verdict in verdicts] == [True, True, False]
+    assert done.state == "gate failed"
+    assert done.verdict == verdicts[-1]
+    assert platform.deployments.live("fresh").release == "small@1"
 
 
 def test_a_gate_that_fails_releases_nothing(tmp_path: Path, finished: Path) -> None:

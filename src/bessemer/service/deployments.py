@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import re
+from types import EllipsisType
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,7 +42,12 @@ class Deployments:
         return next(iter(self.list(route)), None)
 
     def deploy(
-        self, release: str, route: str | None = None, canary: float | None = None
+        self,
+        release: str,
+        route: str | None = None,
+        canary: float | None = None,
+        *,
+        expected: Deployment | EllipsisType | None = ...,
     ) -> Deployment:
         """Let a route serve a release; servers follow within a second.
 
@@ -52,13 +58,15 @@ class Deployments:
             route: By default the project's name.
             canary: Share of the callers who get it, between 0 and 1, while the others keep
                 the live release; None makes it live.
+            expected: The route's newest deployment, as the release was judged against it, or None
+                for none; by default whatever there is.
 
         Raises:
             UnknownNameError: There is no such release.
             IntegrityError: Its bundle is not what was signed.
             RequestError: The share or the route's name is not allowed.
             ConflictError: It is live there already, or the route serves nothing beside which
-                a canary could stand, or is an alias.
+                a canary could stand, or is an alias, or has changed since.
         """
         if canary is not None and not 0 < canary < 1:
             raise RequestError(
@@ -70,6 +78,11 @@ class Deployments:
         route = route or found.project
         with self._home.database.begin() as connection:
             now = next(iter(_all(connection, route)), None)
+            if expected is not ... and now != expected:
+                raise ConflictError(
+                    f"The route {route!r} has changed since {found.id} was judged.",
+                    remedy="Repeat the command: it is judged against what is live by now.",
+                )
             if now is None:
                 check_name(route)
                 check_no_alias(connection, route)

@@ -13,7 +13,7 @@ from bessemer.bundle import signature
 from bessemer.bundle.format import CONFIG, CONTENTS, STATEMENT, TOKENISER, Contents
 from bessemer.core import digest, folder
 from bessemer.core.errors import BessemerError, ContractError, RequestError
-from bessemer.core.records import Release
+from bessemer.core.records import Deployment, Release
 from bessemer.core.verdict import Override, Verdict
 from bessemer.core.version import VERSION
 from bessemer.evaluate.answers import answers
@@ -66,7 +66,7 @@ def release(
     if key in known and home.stages.has("release", key):
         verdict = _judged(pipeline, key)
     else:
-        verdict = judge(project.gate, report, _rival(pipeline))
+        verdict = judge_against(pipeline, Deployments(home).live(project.route))
         if not verdict.passed:
             if override is None:
                 return verdict, None
@@ -103,10 +103,10 @@ def overridden(home: Home, reason: str) -> Override:
     return Override(by=home.actor, at=home.clock(), reason=reason.strip())
 
 
-def judge_live(pipeline: Pipeline) -> Verdict:
-    """Return the gate's verdict against what is live now, however old the release is."""
+def judge_against(pipeline: Pipeline, live: Deployment | None) -> Verdict:
+    """Return the gate's verdict against what is live, however old the release is."""
     report, _ = pipeline.report()
-    return judge(pipeline.plan.project.gate, report, _rival(pipeline))
+    return judge(pipeline.plan.project.gate, report, _rival(pipeline, live))
 
 
 def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
@@ -188,10 +188,9 @@ def _reload(pipeline: Pipeline, target: Path) -> None:
     (target / RELOADED).write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
-def _rival(pipeline: Pipeline) -> Rival | None:
-    """Return the live release of the project's route, answered on the same test rows."""
+def _rival(pipeline: Pipeline, live: Deployment | None) -> Rival | None:
+    """Return the live release, answered on the same test rows; None if the gate asks for none."""
     project = pipeline.plan.project
-    live = Deployments(pipeline.home).live(project.route)
     if live is None or not any(
         {NOT_WORSE, BETTER} & condition.keys() for condition in project.gate
     ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import get_args
 
-from bessemer.core.errors import BessemerError, RequestError
+from bessemer.core.errors import BessemerError, ConflictError, RequestError
 from bessemer.core.progress import Step, Watcher
-from bessemer.core.records import Check, Release, Run, Until
+from bessemer.core.records import Check, Deployment, Release, Run, Until
 from bessemer.service import judgements
 from bessemer.service.deployments import Deployments, told
 from bessemer.service.home import Home
@@ -127,29 +127,48 @@ def _walk(pipeline: Pipeline, until: Until, follower: _Follower, override: str |
 
 def _deploy(pipeline: Pipeline, made: Release, follower: _Follower, override: str | None) -> None:
     """Put a release behind its route unless it was there before, perhaps rolled back since."""
-    from bessemer.service.releasing import judge_live, overridden
-
-    route = pipeline.plan.project.route
+    project = pipeline.plan.project
     deployments = Deployments(pipeline.home)
-    history = deployments.list(route)
-    if any(made.id in (d.release, d.canary) for d in history):
-        serves = made.id in (history[0].release, history[0].canary)
-        note = told(history[0]) if serves else f"{made.id} was taken from {route}"
-        follower.ended("deploy", 0.0, reused=True, note=note)
-        return
-    verdict = judge_live(pipeline)
-    if not verdict.passed and made.verdict.override is None:
-        # It was judged before what is live now was there.
-        if override is not None:
-            verdict = verdict.model_copy(update={"override": overridden(pipeline.home, override)})
-            with pipeline.home.database.begin() as connection:
-                tell_override(pipeline.home, connection, made.id, verdict)
-        follower.keep(verdict=verdict)
-        if override is None:
+    while True:
+        history = deployments.list(project.route)
+        if any(made.id in (d.release, d.canary) for d in history):
+            serves = made.id in (history[0].release, history[0].canary)
+            note = told(history[0]) if serves else f"{made.id} was taken from {project.route}"
+            follower.ended("deploy", 0.0, reused=True, note=note)
             return
-    share = pipeline.plan.project.serve.canary if history else None
-    done = deployments.deploy(made.id, route, share)
-    follower.ended("deploy", 0.0, reused=False, note=told(done))
+        live = history[0] if history else None
+        if not _allowed(pipeline, made, live, follower, override):
+            return
+        share = project.serve.canary if live else None
+        try:
+            done = deployments.deploy(made.id, project.route, share, expected=live)
+        except ConflictError:
+            if deployments.live(project.route) == live:
+                raise
+            continue  # another run has deployed meanwhile, so that one is live to be judged against
+        follower.ended("deploy", 0.0, reused=False, note=told(done))
+        return
+
+
+def _allowed(
+    pipeline: Pipeline,
+    made: Release,
+    live: Deployment | None,
+    follower: _Follower,
+    override: str | None,
+) -> bool:
+    """Return whether a release may replace what is live, which may be newer than its verdict."""
+    from bessemer.service.releasing import judge_against, overridden
+
+    verdict = judge_against(pipeline, live)
+    if verdict.passed or made.verdict.override is not None:
+        return True
+    if override is not None:
+        verdict = verdict.model_copy(update={"override": overridden(pipeline.home, override)})
+        with pipeline.home.database.begin() as connection:
+            tell_override(pipeline.home, connection, made.id, verdict)
+    follower.keep(verdict=verdict)
+    return override is not None
 
 
 def _judged(pipeline: Pipeline, run: str) -> int:
