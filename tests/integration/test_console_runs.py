@@ -11,8 +11,9 @@ from tests.conftest import overwrite
 from tests.integration.test_console import logged_in
 from tests.server import Server, running
 
-from bessemer.console.intervals import EDGE, around_zero, axis
+from bessemer.console.intervals import around_zero, holding
 from bessemer.console.pages import Pages
+from bessemer.core.axis import EDGE
 from bessemer.core.records import Run
 from bessemer.core.report import Measurement
 from bessemer.core.verdict import Outcome, Override, Verdict
@@ -209,13 +210,13 @@ def measured(value: float, low: float, high: float) -> Measurement:
 
 
 def test_values_lie_on_one_axis() -> None:
-    found = axis([measured(0.8, 0.76, 0.84), None, measured(0.9, 0.88, 0.93)])
+    found = holding([measured(0.8, 0.76, 0.84), None, measured(0.9, 0.88, 0.93)])
     assert (found.low, found.high) == pytest.approx((0.75, 0.95))
     assert found.at(0.75) == f"{EDGE}.00%"
     assert found.at(0.85) == "50.00%"
     assert found.at(2.0) == f"{100 - EDGE}.00%"
-    assert axis([]).high > axis([]).low
-    alike = axis([measured(1.0, 1.0, 1.0)])
+    assert holding([]).high > holding([]).low
+    alike = holding([measured(1.0, 1.0, 1.0)])
     assert alike.high > alike.low
     middle = around_zero(measured(-0.02, -0.09, 0.05))
     assert middle.at(0.0) == "50.00%"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bessemer.core.axis import axis
 from bessemer.core.dataset import Dataset
 from bessemer.core.report import (
     Behaviour,
@@ -36,7 +37,6 @@ from bessemer.core.verdict import Outcome, Override, Verdict
 from bessemer.evaluate.page import language, views
 from bessemer.evaluate.page.changes import pieces
 from bessemer.evaluate.page.page import SECTIONS, Subject, page, sections
-from bessemer.evaluate.page.pictures import axis
 
 SCRIPT, QUOTE = "<script>alert(1)</script>", '" onload=alert(2) x="'
 LONG = "card_payment_was_declined_although_the_account_had_enough_money_on_it_and_more"

@@ -105,9 +105,9 @@ def _fraction(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _signed(value: float, digits: int = 3) -> str:
+def _signed(value: float) -> str:
     """Return a difference with its sign; the minus is not a hyphen."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _warmth(value: float | None) -> int:

@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bessemer.console import language
-from bessemer.console.intervals import axis
+from bessemer.console.intervals import holding
 from bessemer.console.runs import MOST, by_project, headline
 from bessemer.console.shell import Shell
 from bessemer.core.records import Run
@@ -42,7 +42,7 @@ class Room:
             "reports.html",
             projects=projects,
             most=MOST,
-            axes={name: axis(map(headline, runs)) for name, runs in projects.items()},
+            axes={name: holding(map(headline, runs)) for name, runs in projects.items()},
             headline=headline,
             worn=_worn,
         )

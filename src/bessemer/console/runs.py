@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from bessemer.console.intervals import around_zero, axis
+from bessemer.console.intervals import around_zero, holding
 from bessemer.console.shell import Shell
 from bessemer.core.errors import RequestError
 from bessemer.core.records import Run
@@ -54,7 +54,7 @@ class Room:
             "runs.html",
             projects=projects,
             most=MOST,
-            axes={name: axis(map(headline, runs)) for name, runs in projects.items()},
+            axes={name: holding(map(headline, runs)) for name, runs in projects.items()},
             headline=headline,
             chosen=_newest_two(projects.values()),
         )
@@ -78,7 +78,7 @@ class Room:
                 if one.live and run.release is not None and run.release in (one.release, one.canary)
             ],
             metrics=metrics,
-            axis=axis(metrics),
+            axis=holding(metrics),
             names=self._shell.names(),
         )
 
@@ -99,7 +99,7 @@ class Room:
             stages=STAGES,
             used=[s for s in STAGES if s in found.first.seconds or s in found.second.seconds],
             pairs=pairs,
-            axis=axis(one for _, both in pairs for one in both),
+            axis=holding(one for _, both in pairs for one in both),
             better=_better(told) if told else "",
             difference=around_zero(told.difference) if told else None,
         )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Protocol
 
+from bessemer.core.axis import Axis
+
 #: Pixels of a picture.
 WIDTH, HEIGHT = 220, 16
 
@@ -59,9 +61,10 @@ def told(measured: Measured, sign: str = "") -> str:
 
 def interval(measured: Measured, least: float = 0.0, most: float = 1.0) -> Picture:
     """Return a picture of an interval between the ends of an axis, as SVG."""
+    axis = Axis((least, most))
 
     def place(value: float) -> float:
-        return 4 + (WIDTH - 8) * min(1.0, max(0.0, (value - least) / (most - least)))
+        return 4 + (WIDTH - 8) * axis.share(value)
 
     low, value, high = (place(one) for one in (measured.low, measured.value, measured.high))
     middle = HEIGHT / 2

@@ -83,14 +83,7 @@ class Deployments:
                     f"The route {route!r} has changed since {found.id} was judged.",
                     remedy="Repeat the command: it is judged against what is live by now.",
                 )
-            if now is None:
-                check_name(route)
-                check_no_alias(connection, route)
-            elif now.release == found.id:
-                raise ConflictError(
-                    f"{found.id} is live on the route {route!r} already.",
-                    remedy="But it is unloaded: load it." if now.unloaded else "",
-                )
+            _check_open(connection, route, found.id, now)
             if canary is None:
                 result = self._add(connection, "deployed", route, found.id, now.id if now else None)
             elif now is None:
@@ -243,6 +236,18 @@ def check_route(connection: Connection, name: str) -> None:
     if name not in routes:
         check_no_alias(connection, name)
         raise UnknownNameError("route", name, routes)
+
+
+def _check_open(connection: Connection, route: str, release: str, now: Deployment | None) -> None:
+    """Raise an error unless a release may be put behind a route, which serves `now`."""
+    if now is None:
+        check_name(route)
+        check_no_alias(connection, route)
+    elif now.release == release:
+        raise ConflictError(
+            f"{release} is live on the route {route!r} already.",
+            remedy="But it is unloaded: load it." if now.unloaded else "",
+        )
 
 
 def _newest(connection: Connection, route: str) -> Deployment:

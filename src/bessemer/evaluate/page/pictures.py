@@ -6,47 +6,14 @@ Colours are classes and `currentColor`, so that a style sheet may choose them; n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, floor, log10
 
 from markupsafe import Markup
 
+from bessemer.core.axis import Axis, axis
 from bessemer.core.report import Bin, Measurement, Point, Selective
 
-#: Share of a picture's width that is left free at each end, for marks that lie there, in percent.
-EDGE = 4
-#: Parts that an axis is divided into, at most but for what rounding adds.
-PARTS = 4
 #: Where the plot lies in a chart, and the chart's size.
 LEFT, TOP, RIGHT, BOTTOM, WIDTH, HEIGHT = 60, 10, 324, 230, 336, 266
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A range with round ticks, the first and last of which are its ends."""
-
-    ticks: tuple[float, ...]
-
-    def share(self, value: float) -> float:
-        """Return how far along it a value lies, 0 to 1; values outside lie at its ends."""
-        low, high = self.ticks[0], self.ticks[-1]
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-    def at(self, value: float) -> str:
-        """Return where a value lies, as a percentage of a picture's width."""
-        return f"{EDGE + (100 - 2 * EDGE) * self.share(value):.2f}%"
-
-
-def axis(values: Sequence[float]) -> Axis:
-    """Return an axis that holds all values, one at least."""
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        low, high = (low - 0.1, high) if low > 0 else (low, low + 0.1)
-    raw = (high - low) / PARTS
-    size = 10.0 ** floor(log10(raw))
-    step = next(size * by for by in (1, 2, 2.5, 5, 10) if size * by >= raw * (1 - 1e-9))
-    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    return Axis(tuple(round(number * step, 10) for number in range(first, last + 1)))
 
 
 def scale(of: Axis) -> Markup:
@@ -61,7 +28,7 @@ def scale(of: Axis) -> Markup:
         '<svg class="scale" role="img" width="220" height="16" fill="currentColor">'
         "<title>{:g} – {:g}</title>{}</svg>"
     )
-    return head.format(of.ticks[0], of.ticks[-1], Markup("").join(figures))
+    return head.format(of.low, of.high, Markup("").join(figures))
 
 
 def mark(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bessemer.core.axis import Axis, axis
 from bessemer.core.report import Fairness, Gap, Measurement, Mitigated, Perturbed, Report
-from bessemer.evaluate.page.pictures import Axis, axis
 
 #: Slices and labels that are drawn, and labels that a heat map has room for.
 MOST_SLICES, MOST_LABELS, MOST_HEAT = 40, 20, 25
