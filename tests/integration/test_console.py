@@ -24,6 +24,7 @@ from bessemer.console.guard import HEADERS, LOGIN, STATIC
 from bessemer.console.pages import Pages
 from bessemer.console.sessions import MOST_FAILURES, SESSION_SECONDS, Sessions
 from bessemer.core.errors import AuthenticationError, OverloadedError
+from bessemer.core.language import LANGUAGES
 from bessemer.service.platform import Platform
 
 TEMPLATES = sorted(Path(app.__file__).with_name("templates").glob("*.html"))
@@ -293,7 +294,7 @@ def test_templates_say_nothing_by_themselves(page: Path) -> None:
 def test_every_message_is_in_both_languages_and_used() -> None:
     told = language.messages()
     for key, message in told.items():
-        assert message.keys() == language.LANGUAGES.keys(), key
+        assert message.keys() == LANGUAGES.keys(), key
         assert all(message.values()), key
         holes = {name: set(re.findall(r"\{(\w+)\}", text)) for name, text in message.items()}
         assert len(set(map(frozenset, holes.values()))) == 1, key

@@ -13,10 +13,11 @@ from bessemer.core.errors import ProjectError, UnknownNameError
 from bessemer.core.evaluation import BehaviouralTest
 from bessemer.core.project import Labels
 from bessemer.core.terms import shipped
+from bessemer.evaluate import robustness
 from bessemer.evaluate.behaviour import MOST_TEXTS, behave, check
 from bessemer.evaluate.examined import SHOWN, Examined
 from bessemer.evaluate.perturbations import PERTURBATIONS
-from bessemer.evaluate.robustness import names, perturbed, resolve
+from bessemer.evaluate.robustness import chosen, names, perturbed
 from bessemer.evaluate.swaps import counterfactual
 from bessemer.measures.intervals import Sampling
 from bessemer.tasks.base import Encoded, Logits, Task
@@ -173,14 +174,16 @@ def test_names_of_perturbations_are_resolved() -> None:
     label, token = TextClassification(Labels(), LABELS), TokenClassification(Labels(), ["town"])
     assert names(label) == list(PERTURBATIONS)
     assert names(token) == ["case", "homoglyphs", "full-width"]
-    assert resolve(["typos", "all", "case"], label, "") == list(PERTURBATIONS)
-    assert resolve(["spacing", "case", "spacing"], label, "") == ["spacing", "case"]
-    assert resolve(["all"], token, "") == names(token)
-    assert resolve([], token, "") == []
+    assert chosen(["typos", "all", "case"], label) == list(PERTURBATIONS)
+    assert chosen(["spacing", "case", "spacing"], label) == ["spacing", "case"]
+    assert chosen(["all"], token) == names(token)
+    assert chosen([], token) == []
+    robustness.check(["typos", "all"], label, "")
+    robustness.check(["case", "all"], token, "")
     with pytest.raises(UnknownNameError, match=r"no perturbation 'tipos'.*Did you mean 'typos'"):
-        resolve(["tipos"], label, "evaluate.robustness: ")
+        robustness.check(["tipos"], label, "evaluate.robustness: ")
     with pytest.raises(ProjectError, match=r"evaluate.robustness: 'typos' moves characters") as no:
-        resolve(["typos"], token, "evaluate.robustness: ")
+        robustness.check(["typos"], token, "evaluate.robustness: ")
     assert "case, homoglyphs, full-width" in no.value.remedy
 
 

@@ -171,7 +171,7 @@ def test_what_is_no_group_or_no_label_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"evaluate.favourable: there is no label 'A'"):
         fairness(split, ["group"], ["A"], 5)
     [found] = fairness(split, ["group"], ["a"], 5)
-    assert [group.where for group in found.groups] == [{"group": "False"}, {"group": "True"}]
+    assert [group.where for group in found.groups] == [{"group": "false"}, {"group": "true"}]
 
 
 def shares(hits: list[int], counts: list[int], least: int = 1) -> Gap:
@@ -190,7 +190,7 @@ def test_of_two_groups_it_is_newcombes_interval() -> None:
         name: lambda confidence, pair=pair: wilson("share", *pair, confidence)
         for name, pair in both.items()
     }
-    found = max_gap("gap", [[of_measurements(values, 0, 150)]], 0.95, 1).measurement
+    found = max_gap("gap", [[of_measurements(list(values.items()), 0, 150)]], 0.95, 1).measurement
     ours, theirs = (of(0.95) for of in values.values())
     plain = difference("gap", ours, theirs)
     assert found is not None

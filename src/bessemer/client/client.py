@@ -33,7 +33,7 @@ from bessemer.core.records import (
     Verification,
 )
 from bessemer.core.report import Comparison, ReportDocument
-from bessemer.service import project_file, recipe
+from bessemer.service import inputs, project_file
 
 POLL_SECONDS = 0.5
 #: The rows are encoded before there is an answer.
@@ -140,7 +140,7 @@ class Client:
         path = Path(project)
         path = path / project_file.FILE if path.is_dir() else path
         files: dict[str, str] = {}
-        for name, local in recipe.local_files(loaded).items():
+        for name, local in inputs.local_files(loaded).items():
             files[name] = self._http.send_file(local)
         return {"project": path.read_text(encoding="utf-8"), "files": files}
 

@@ -1,4 +1,4 @@
-"""English and Chinese: which one a reader wants, and what each message is in it."""
+"""English and Chinese: which one a reader wants, and what the console says in it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from importlib import resources
 import yaml
 from starlette.requests import HTTPConnection
 
+from bessemer.core.language import LANGUAGES, Messages
+
 #: The cookie that holds the reader's choice.
 COOKIE = "bessemer_language"
-#: What the page says it is written in, by language; the first one is for all other readers.
-LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 
 
 @cache
-def messages() -> dict[str, dict[str, str]]:
+def messages() -> Messages:
     """Return every message in each language."""
     text = resources.files("bessemer.console").joinpath("messages.yaml").read_text("utf-8")
-    found: dict[str, dict[str, str]] = yaml.safe_load(text)
-    return found
+    return Messages(yaml.safe_load(text))
 
 
 def chosen(request: HTTPConnection) -> str:
@@ -36,8 +35,3 @@ def chosen(request: HTTPConnection) -> str:
             continue
     known = [(quality, name) for quality, name in wanted if name in LANGUAGES and quality > 0]
     return max(known, key=lambda found: found[0])[1] if known else next(iter(LANGUAGES))
-
-
-def say(language: str, key: str, /, **values: object) -> str:
-    """Return a message, its placeholders filled in."""
-    return messages()[key][language].format(**values)

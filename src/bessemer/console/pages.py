@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from bessemer.console import language
 from bessemer.console.guard import CONSOLE, may
+from bessemer.core.language import LANGUAGES
 from bessemer.core.records import Role
 from bessemer.core.version import VERSION
 
@@ -68,10 +69,10 @@ class Pages:
         theme = request.cookies.get(THEME)
         session = request.scope["state"]["session"]
         values |= {
-            "t": partial(language.say, tongue),
+            "t": partial(language.messages().say, tongue),
             "language": tongue,
-            "lang": language.LANGUAGES[tongue],
-            "languages": language.LANGUAGES,
+            "lang": LANGUAGES[tongue],
+            "languages": LANGUAGES,
             "theme": theme if theme in THEMES else "",
             "session": session,
             "rooms": self.rooms(session.role) if session else [],

@@ -7,8 +7,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bessemer.console import language
-from bessemer.console.intervals import holding
-from bessemer.console.runs import MOST, by_project, headline
+from bessemer.console.runs import by_project, headline
 from bessemer.console.shell import Shell
 from bessemer.core.records import Run
 
@@ -41,8 +40,6 @@ class Room:
             request,
             "reports.html",
             projects=projects,
-            most=MOST,
-            axes={name: holding(map(headline, runs)) for name, runs in projects.items()},
             headline=headline,
             worn=_worn,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from bessemer.console.intervals import around_zero, holding
 from bessemer.console.shell import Shell
+from bessemer.core.axis import Axis
 from bessemer.core.errors import RequestError
 from bessemer.core.records import Run
 from bessemer.core.report import Comparison, Measurement
@@ -53,8 +55,6 @@ class Room:
             request,
             "runs.html",
             projects=projects,
-            most=MOST,
-            axes={name: holding(map(headline, runs)) for name, runs in projects.items()},
             headline=headline,
             chosen=_newest_two(projects.values()),
         )
@@ -64,7 +64,6 @@ class Room:
         platform = self._shell.platform
         run = platform.runs.show(request.path_params["run"])
         datasets = platform.datasets.list(run.project)
-        metrics = list(run.report.metrics.values()) if run.report else []
         return self._shell.pages.render(
             request,
             "run.html",
@@ -77,8 +76,7 @@ class Room:
                 for one in platform.deployments.list()
                 if one.live and run.release is not None and run.release in (one.release, one.canary)
             ],
-            metrics=metrics,
-            axis=holding(metrics),
+            axis=holding(run.report.metrics.values() if run.report else ()),
             names=self._shell.names(),
         )
 
@@ -105,12 +103,26 @@ class Room:
         )
 
 
-def by_project(runs: Sequence[Run]) -> dict[str, list[Run]]:
+@dataclass(frozen=True)
+class Listed:
+    """A project's runs as a room lists them."""
+
+    runs: Sequence[Run]
+    #: How many older ones are left out.
+    older: int
+    #: What the headline metrics of all of them lie on.
+    axis: Axis
+
+
+def by_project(runs: Sequence[Run]) -> dict[str, Listed]:
     """Return runs by their project, in the order that they have."""
     projects: dict[str, list[Run]] = {}
     for run in runs:
         projects.setdefault(run.project, []).append(run)
-    return projects
+    return {
+        name: Listed(every[:MOST], max(0, len(every) - MOST), holding(map(headline, every)))
+        for name, every in projects.items()
+    }
 
 
 def headline(run: Run) -> Measurement | None:
@@ -118,10 +130,10 @@ def headline(run: Run) -> Measurement | None:
     return run.report.metrics.get(run.report.headline) if run.report else None
 
 
-def _newest_two(projects: Iterable[Sequence[Run]]) -> tuple[str, ...]:
+def _newest_two(projects: Iterable[Listed]) -> tuple[str, ...]:
     """Return the newest runs with a report of the first project that has two, or nothing."""
-    for runs in projects:
-        measured = [run.id for run in runs[:MOST] if run.report]
+    for listed in projects:
+        measured = [run.id for run in listed.runs if run.report]
         if len(measured) > 1:
             return tuple(measured[:2])
     return ()

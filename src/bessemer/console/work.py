@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
@@ -94,7 +95,7 @@ class Desk(ABC):
             "items": items,
             "guideline": guideline.version if guideline else 0,
         }
-        tongue = language.chosen(request)
+        say = partial(language.messages().say, language.chosen(request))
         many = len(campaign.labels) > MOST_KEYS
         return self._shell.pages.render(
             request,
@@ -103,7 +104,7 @@ class Desk(ABC):
             guideline=guideline,
             mode=self.mode,
             setup=setup,
-            words={word: language.say(tongue, "work." + word) for word in WORDS},
+            words={word: say("work." + word) for word in WORDS},
             reasons=REASONS,
             keys=_keys(campaign, self.mode),
             shift="⇧" if many else "",

@@ -120,28 +120,33 @@ class Evaluate(Block):
         return self
 
 
+#: YAML reads `no` as false, which would be 0: a bound that always passes.
+Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
 class Threshold(Block):
     """A bound on something measured, held by the end of its interval and not by the point."""
 
-    at_least: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Bound on the lower end."
+    at_least: Number | None = Field(None, description="Bound on the lower end.")
+    at_most: Number | None = Field(None, description="Bound on the upper end.")
+    gap_at_most: Share | None = Field(
+        None, description="Bound on the gap between groups `across` a column."
     )
-    at_most: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Bound on the upper end."
-    )
-    gap_at_most: float | None = Field(
-        None, ge=0, le=1, description="Bound on the gap between groups `across` a column."
-    )
-    drop_at_most: float | None = Field(
-        None, ge=0, le=1, description="Bound on what a perturbation `under` costs."
+    drop_at_most: Share | None = Field(
+        None, description="Bound on what a perturbation `under` costs."
     )
     within: dict[str, str | int | float | bool] | None = Field(
         None, description="A column and a value: hold only these rows against the bound."
     )
     across: Names | None = Field(
-        None, description="Protected columns: every group of theirs, or the gap between them."
+        None,
+        min_length=1,
+        description="Protected columns: every group of theirs, or the gap between them.",
     )
-    under: str | None = Field(None, description="A perturbation, a list of terms, or a test.")
+    under: str | None = Field(
+        None, min_length=1, description="A perturbation, a list of terms, or a test."
+    )
     label: str | None = Field(None, description="Of precision and recall: whose.")
 
     @model_validator(mode="after")
@@ -152,6 +157,8 @@ class Threshold(Block):
         given = [bound for bound in bounds if getattr(self, bound) is not None]
         if len(given) > 1 and given != ["at_least", "at_most"]:
             raise ValueError(f"{given[0]} and {given[-1]} exclude each other")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("nothing is at_least that and at_most this")
         if self.gap_at_most is not None and self.across is None:
             raise ValueError("gap_at_most needs across: a protected column")
         if self.drop_at_most is not None and self.under is None:
@@ -170,6 +177,7 @@ class AgainstLive(Block):
     than: Literal["live"] = "live"
     margin: float | None = Field(
         None,
+        strict=True,
         ge=0,
         lt=1,
         description="not_worse_than: loss that is tolerated, by default 0.02; better_than: gain"

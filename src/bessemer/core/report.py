@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,15 @@ from bessemer.core.record import Record
 from bessemer.core.verdict import Verdict
 
 #: How an interval was made. "exact" is none: the value is a count, not a sample's.
-Interval = Literal["wilson", "newcombe", "bootstrap", "simultaneous", "order statistic", "exact"]
+Interval = Literal[
+    "wilson",
+    "newcombe",
+    "bootstrap",
+    "simultaneous",
+    "inverted test",
+    "order statistic",
+    "exact",
+]
 
 
 class Measurement(Record):
@@ -49,7 +57,7 @@ class Confusion(Record):
 class Slice(Record):
     """Some of the test rows, and how the model does on them."""
 
-    #: As "channel = web", "5–9 words", "cluster: card, lost, stolen".
+    #: As "channel = web", "5 to 9 tokens", "cluster 1: card, lost, stolen".
     name: str
     kind: Literal["column", "length", "language", "confidence", "cluster"]
     #: Column and value, where it is of a column: what a gate's `within` names.
@@ -57,7 +65,8 @@ class Slice(Record):
     value: str | None
     #: The headline metric in it.
     metric: Measurement
-    #: That, less the headline metric of all other rows.
+    #: That, less the headline metric of all other rows; of a slice by confidence, less what its
+    #: answers' confidence promises.
     difference: Measurement | None
     #: Probability of so low a value if the slice were like the rest, all slices that were looked
     #: at corrected for; see `evaluate.slices.weakness`.
@@ -150,6 +159,19 @@ class Behaviour(Record):
 NOT_GIVEN = "(not given)"
 
 
+def cell_name(value: Any) -> str:
+    """Return a cell of a table as slices, groups and conditions name it; "" where it is empty.
+
+    The same value has one name, whatever file it came from: 1.0 of a Parquet file is "1", and
+    `true` of the project file is "true".
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
 class Group(Record):
     """Rows that share the values of protected columns."""
 
@@ -210,6 +232,8 @@ class Report(Record):
     confusions: tuple[Confusion, ...]
     #: Worst first.
     slices: tuple[Slice, ...] = ()
+    #: Columns that were asked for and make no slice: none of their values has rows enough.
+    unsliced: tuple[str, ...] = ()
     calibration: CalibrationReport | None = None
     robustness: tuple[Perturbed, ...] = ()
     behaviour: tuple[Behaviour, ...] = ()
@@ -295,7 +319,7 @@ class ReportDocument(Record):
     project: str
     release: str | None
     at: datetime
-    #: Its data set's source, and base, method and engine by name.
+    #: By name: task, base and method, and the data set with its source.
     about: dict[str, str]
     report: Report
     examples: Examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from bessemer.core.report import Bin, CalibrationReport, LabelSet, Point, Selective
 from bessemer.evaluate.examined import Examined
 from bessemer.measures import selective
-from bessemer.measures.calibration import Floats, measured_error
+from bessemer.measures.calibration import Floats, binned, measured_error
 from bessemer.measures.intervals import share
 from bessemer.tasks.base import SET, Span, coverages
 
-#: Of the reliability picture.
-BINS = 10
+#: Texts whose scores of every label are in memory at once.
+AT_ONCE = 1000
 #: Precisions for which the report tells what it takes.
 PRECISIONS = (0.9, 0.95, 0.98, 0.99)
 #: Of each text the score of each of its answers, and whether that answer is right.
@@ -55,13 +56,17 @@ def _uncalibrated(examined: Examined) -> list[list[dict[str, Any]]]:
     if task.answers_once and "threshold" not in calibration:
         # The most probable label is the same at every temperature.
         return task.decode(examined.encoded, examined.logits, calibration, None)
-    every = task.decode(examined.encoded, examined.logits, calibration, 0)
     if not task.pooled:
-        return every
+        return task.decode(examined.encoded, examined.logits, calibration, 0)
     rows = []
-    for scores, told in zip(every, examined.told, strict=True):
-        known = {one["label"]: one for one in scores}
-        rows.append([known[one["label"]] for one in told])
+    for start in range(0, len(examined), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        texts, features = examined.encoded.texts[part], examined.encoded.features[part]
+        some = replace(examined.encoded, texts=texts, features=features)
+        every = task.decode(some, examined.logits[part], calibration, 0)
+        for scores, told in zip(every, examined.told[part], strict=True):
+            known = {one["label"]: one for one in scores}
+            rows.append([known[one["label"]] for one in told])
     return rows
 
 
@@ -93,7 +98,8 @@ def _flat(told: Told) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
 def _bins(told: Told, examined: Examined) -> list[Bin]:
     """Return bins of about as many answers each, surest last."""
     score, right, rows = _flat(told)
-    parts = np.array_split(np.argsort(score, kind="stable"), min(BINS, len(score)))
+    number = binned(score)
+    parts = (np.flatnonzero(number == one) for one in range(number.max() + 1))
     return [
         Bin(
             confidence=float(score[part].mean()),

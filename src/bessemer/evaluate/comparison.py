@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
 from bessemer.measures.comparison import Uneven, mcnemar, paired_difference
-from bessemer.measures.intervals import Floats, Sampling, bootstrap, of_sums, share
+from bessemer.measures.intervals import SEEN, Floats, Sampling, bootstrap, of_sums, share
 from bessemer.tasks.base import Answers, Task
 
 
@@ -59,8 +59,10 @@ def difference(
 ) -> Measurement:
     """Return the headline metric of one model less another's on the same texts, paired.
 
-    Where each text has one answer the interval is Newcombe's, else the bootstrap's. For the
-    arguments see `compare`.
+    Where each text has one answer the interval is Newcombe's, else the bootstrap's. Where the two
+    answer fewer than `SEEN` texts differently, draws know too little of how they differ: then it
+    holds as well what Wilson's interval says of how many these may be. For the arguments see
+    `compare`.
     """
     name = f"{task.metric_names[0]}_difference"
     if task.answers_once:
@@ -71,7 +73,12 @@ def difference(
         scores = task.score(totals)
         return np.asarray(scores[:, 0] - scores[:, 1])
 
-    return bootstrap(name, of_sums(counts, gain), len(counts), sampling, (-1.0, 1.0))
+    found = bootstrap(name, of_sums(counts, gain), len(counts), sampling, (-1.0, 1.0))
+    differ = np.array([a != b for a, b in zip(ours, theirs, strict=True)], dtype=bool)
+    if differ.sum() >= SEEN:
+        return found
+    most = share(name, differ, sampling).high
+    return found.model_copy(update={"low": min(found.low, -most), "high": max(found.high, most)})
 
 
 def _headline(

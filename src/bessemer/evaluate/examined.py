@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,8 @@ class Examined:
     rows: Sequence[int]
     #: The source's other columns that were asked for, by name, a value for each row.
     columns: dict[str, list[Any]]
+    #: Such columns of the other splits: of groups that this one may hold nobody of.
+    elsewhere: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.actual)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.errors import ProjectError, UnknownNameError
-from bessemer.core.report import NOT_GIVEN, Fairness, Gap, Group, Measurement
+from bessemer.core.report import NOT_GIVEN, Fairness, Gap, Group, Measurement, cell_name
 from bessemer.evaluate.examined import Examined
 from bessemer.measures.fairness import (
     CRITERIA,
@@ -32,8 +32,9 @@ Mask = NDArray[np.bool_]
 Positive = dict[str | None, tuple[Mask, Mask]]
 #: Values that a protected column has at most.
 MOST_GROUPS = 50
-#: Draws of the bootstrap that lie beyond either end of an interval, so that the end is no accident.
-DRAWS_BEYOND = 5
+#: Draws of the bootstrap that lie beyond either end of an interval, so that the end is no accident;
+#: and draws at most: ends that are farther out are a normal's.
+DRAWS_BEYOND, MOST_DRAWS = 5, 20_000
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
 
@@ -46,13 +47,17 @@ def fairness(
         examined: The split, with the protected columns.
         protected: The columns.
         favourable: Labels that are good to get; without them one label after another is.
-        least: Rows that a group needs to be measured.
+        least: Rows that a group needs to be measured; one that has all its rows in other splits has
+            none here.
 
     Raises:
         ProjectError: A column has too many values to be a group.
         UnknownNameError: A favourable label is none of the task's.
     """
-    cells = {name: groups(name, examined.columns[name]) for name in protected}
+    cells = {
+        name: groups(name, [*examined.columns[name], *examined.elsewhere.get(name, ())])
+        for name in protected
+    }
     positive = _positive(examined, favourable)
     across = [
         names for size in range(1, len(protected) + 1) for names in combinations(protected, size)
@@ -67,14 +72,20 @@ def groups(name: str, values: Sequence[Any]) -> list[str]:
     """Return the group of each row by the values of a protected column.
 
     Raises:
-        ProjectError: It has too many values to be a group.
+        ProjectError: It has too many values to be a group, or one that stands for none.
     """
-    cells = [NOT_GIVEN if value is None or value == "" else str(value) for value in values]
+    names = [cell_name(value) for value in values]
+    if NOT_GIVEN in names:
+        raise ProjectError(
+            f"evaluate.protected: {name!r} holds {NOT_GIVEN!r}, which is what rows are called that"
+            " hold nothing.",
+            remedy="Leave these cells empty, or call them otherwise.",
+        )
+    cells = [value or NOT_GIVEN for value in names]
     count = len(set(cells) - {NOT_GIVEN})
     if count > MOST_GROUPS:
         raise ProjectError(
-            f"evaluate.protected: {name!r} has {count:,} different values in the test split and"
-            " is no group.",
+            f"evaluate.protected: {name!r} has {count:,} different values and is no group.",
             remedy=f"Name a column with at most {MOST_GROUPS} values.",
         )
     return cells
@@ -114,7 +125,8 @@ def _compare(
     rows = list(zip(*cells.values(), strict=True))
     values = sorted(set(rows), key=lambda some: (NOT_GIVEN in some, some))
     place = {some: number for number, some in enumerate(values)}
-    numbers = np.array([place[some] for some in rows], dtype=np.int64)
+    # What lies behind the split's own rows is of other splits.
+    numbers = np.array([place[some] for some in rows[: len(examined)]], dtype=np.int64)
     given = [some for some in values if NOT_GIVEN not in some]
     groups = Groups(
         tuple(", ".join(some) for some in given),
@@ -172,13 +184,14 @@ def _gaps(examined: Examined, groups: Groups, positive: Positive) -> tuple[Gap, 
 def _headline(examined: Examined, groups: Groups) -> Part:
     if examined.task.answers_once:
         return groups.compare(examined.right, np.ones(len(examined), dtype=bool))
-    masks = {name: groups.numbers == number for number, name in enumerate(groups.names)}
-    kept = {name: mask for name, mask in masks.items() if mask.sum() >= groups.least}
-    values = {name: partial(_resampled, examined, mask) for name, mask in kept.items()}
-    count = sum(int(mask.sum()) for mask in kept.values())
+    masks = [(name, groups.numbers == number) for number, name in enumerate(groups.names)]
+    kept = [(name, mask) for name, mask in masks if mask.sum() >= groups.least]
+    values = [(name, partial(_resampled, examined, mask)) for name, mask in kept]
+    count = sum(int(mask.sum()) for _, mask in kept)
     return of_measurements(values, len(masks) - len(kept), count)
 
 
 def _resampled(examined: Examined, mask: Mask, confidence: float) -> Measurement:
-    draws = max(examined.sampling.resamples, ceil(2 * DRAWS_BEYOND / (1 - confidence)))
+    wanted = ceil(2 * DRAWS_BEYOND / (1 - confidence))
+    draws = max(examined.sampling.resamples, min(wanted, MOST_DRAWS))
     return examined.headline(mask, replace(examined.sampling.at(confidence), resamples=draws))

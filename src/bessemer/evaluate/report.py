@@ -15,8 +15,7 @@ from bessemer.evaluate.behaviour import behave
 from bessemer.evaluate.calibration import calibration_report
 from bessemer.evaluate.examined import SHOWN, Ask, Examined
 from bessemer.evaluate.fairness import fairness
-from bessemer.evaluate.robustness import perturbed
-from bessemer.evaluate.robustness import resolve as perturbations
+from bessemer.evaluate.robustness import chosen, perturbed
 from bessemer.evaluate.slices import slices
 from bessemer.evaluate.swaps import counterfactual
 from bessemer.tasks.base import label_of
@@ -54,7 +53,7 @@ def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
     found, weak = slices(examined, settings, subject.vectors)
     changed = {
         name: perturbed(examined, name, subject.ask, sampling.seed)
-        for name in perturbations(settings.robustness, examined.task, "evaluate.robustness: ")
+        for name in chosen(settings.robustness, examined.task)
     }
     lists = terms.lists(settings.terms)
     swapped = {
@@ -71,6 +70,7 @@ def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
         classes=tuple(classes),
         confusions=tuple(confusions),
         slices=tuple(found),
+        unsliced=tuple(n for n in settings.slices if n not in {one.column for one in found}),
         calibration=calibration_report(examined, subject.validation),
         robustness=tuple(one for one, _ in changed.values()),
         behaviour=tuple(tests),

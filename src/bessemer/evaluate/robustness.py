@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 import numpy as np
@@ -28,8 +28,8 @@ def names(task: Task) -> list[str]:
     return [name for name, one in PERTURBATIONS.items() if task.pooled or one.aligned]
 
 
-def resolve(asked: Sequence[str], task: Task, where: str) -> list[str]:
-    """Return the perturbations that are asked for, each once; "all" stands for all of `names`.
+def check(asked: Collection[str], task: Task, where: str) -> None:
+    """Refuse a perturbation that there is none of, or that the task has no use for.
 
     Args:
         asked: Names of the project file.
@@ -41,17 +41,21 @@ def resolve(asked: Sequence[str], task: Task, where: str) -> list[str]:
         ProjectError: It moves characters, and the task's answers point at them.
     """
     able = names(task)
-    chosen = [one for name in asked for one in (able if name == ALL else [name])]
-    for name in chosen:
-        if name not in PERTURBATIONS:
+    for name in asked:
+        if name not in (*PERTURBATIONS, ALL):
             raise UnknownNameError("perturbation", name, [*PERTURBATIONS, ALL], where=where)
-        if name not in able:
+        if name not in (*able, ALL):
             raise ProjectError(
                 f"{where}{name!r} moves characters, so that spans of the text are no longer where"
                 " they were.",
                 remedy=f"This task can be measured with: {', '.join(able)}.",
             )
-    return list(dict.fromkeys(chosen))
+
+
+def chosen(asked: Collection[str], task: Task) -> list[str]:
+    """Return the perturbations that are asked for, each once; "all" stands for all of `names`."""
+    able = names(task)
+    return list(dict.fromkeys(one for name in asked for one in (able if name == ALL else [name])))
 
 
 def perturbed(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.evaluation import Evaluate
-from bessemer.core.report import Example, Measurement, Slice
+from bessemer.core.report import Example, Measurement, Slice, cell_name
 from bessemer.evaluate.examined import SHOWN, Examined
 from bessemer.measures.comparison import holm
 from bessemer.measures.intervals import Statistic, difference, effective_count
@@ -156,25 +156,40 @@ def _corrected(examined: Examined, masks: NDArray[np.bool_]) -> NDArray[np.float
 
 def _by_fisher(right: NDArray[np.float64], masks: NDArray[np.bool_]) -> Statistic:
     """Return what tells the chance of so few right answers in each slice (Fisher's exact test)."""
-    from scipy.stats import hypergeom
+    from scipy.special import gammaln
 
-    size, total, inside = len(right), int(right.sum()), masks.sum(axis=1)
-    widest = np.arange(inside.max() + 1)
-    tables = hypergeom.cdf(widest[None, :], size, total, inside[:, None])
-    places = np.arange(len(masks))[:, None]
-    return lambda sums: np.asarray(tables[places, np.rint(sums).astype(np.int64)])
+    size, total = len(right), int(right.sum())
+    logs = gammaln(np.arange(size + 1) + 1.0)
+
+    def ways(of: Any, some: Any) -> Any:
+        return logs[of] - logs[some] - logs[of - some]
+
+    tables = []
+    for inside in masks.sum(axis=1).tolist():
+        least, most = max(0, inside - (size - total)), min(inside, total)
+        found = np.arange(least, most + 1)
+        each = ways(total, found) + ways(size - total, inside - found) - ways(size, inside)
+        tables.append((least, np.minimum(1.0, np.cumsum(np.exp(each)))))
+
+    def chance(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        places = np.rint(sums).astype(np.int64)
+        told = zip(tables, places, strict=True)
+        return np.array([table[row - least] for (least, table), row in told])
+
+    return chance
 
 
 def _by_normal(away: NDArray[np.float64], masks: NDArray[np.bool_]) -> Statistic:
     """Return what tells the chance of so low a sum in each slice, if it is about normal."""
     size, inside = len(away), masks.sum(axis=1)
     scale = np.sqrt((away**2).sum() / max(1, size - 1) * inside * (size - inside) / size)
-    scale = np.maximum(scale, 1e-12)[:, None]
+    # A slice of all rows is like the rest, of which there are none.
+    scale = np.where(inside < size, np.maximum(scale, 1e-12), np.inf)[:, None]
 
     def chance(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         from scipy.special import ndtr
 
-        return np.asarray(ndtr(sums / scale))
+        return np.asarray(np.where(np.isinf(scale), 1.0, ndtr(sums / scale)))
 
     return chance
 
@@ -195,7 +210,7 @@ def _away(examined: Examined) -> NDArray[np.float64]:
 def _z(away: NDArray[np.float64], mask: Mask, clusters: NDArray[np.int64]) -> float:
     """Return the difference of a slice and the rest in standard errors, clusters drawn whole."""
     if mask.all():
-        return 0.0
+        return np.inf
     signed = np.where(mask, away / mask.sum(), -away / (~mask).sum())
     error = float(np.sqrt((np.bincount(clusters, weights=signed) ** 2).sum()))
     return float(signed.sum() / error) if error else 0.0
@@ -239,21 +254,27 @@ def _examples(examined: Examined, mask: Mask) -> tuple[Example, ...]:
 
 def _of_columns(examined: Examined, columns: Sequence[str]) -> Iterator[Candidate]:
     for column in columns:
-        values = examined.columns[column]
-        numbers = _numbers(values)
-        if numbers is not None and len(np.unique(numbers)) > MOST_VALUES:
-            for low, high, mask in _parts(numbers):
+        cells = examined.columns[column]
+        counts = values_of(cells)
+        if counts is None:
+            for low, high, mask in _parts(np.array(cells, dtype=np.float64)):
                 told = f"{low:g} to {high:g}"
                 yield Candidate(f"{column} {told}", "column", mask, column, told)
             continue
-        names = np.array([written(value) for value in values], dtype=object)
-        for value, _ in Counter(names.tolist()).most_common(MOST_VALUES):
+        names = np.array([cell_name(cell) for cell in cells], dtype=object)
+        for value, _ in counts.most_common(MOST_VALUES):
             yield Candidate(f"{column} = {value}", "column", names == value, column, value)
 
 
-def written(value: Any) -> str:
-    """Return a cell as slices and groups name it; "" where it is empty."""
-    return "" if value is None else str(value)
+def values_of(cells: Sequence[Any]) -> Counter[str] | None:
+    """Return how often each value stands in a column, by its name.
+
+    None where there are so many numbers that only parts of their range make slices.
+    """
+    numbers = _numbers(cells)
+    if numbers is not None and len(np.unique(numbers)) > MOST_VALUES:
+        return None
+    return Counter(map(cell_name, cells))
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[np.float64] | None:
@@ -301,11 +322,13 @@ def _clusters(examined: Examined, vectors: NDArray[np.float32]) -> Iterator[Cand
         return
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
     seed = examined.sampling.seed
     chosen = np.random.default_rng(seed).permutation(len(vectors))[:SAMPLED]
     model = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed)
-    with warnings.catch_warnings():
+    # Sums of several threads differ in their last bits.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
         places = model.fit(vectors[np.sort(chosen)]).predict(vectors)
     names = typical_words(examined.encoded.texts, places, count)

@@ -6,33 +6,30 @@ another answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from random import Random
 
 from bessemer.core.errors import UnknownNameError
-from bessemer.core.evaluation import Terms
 from bessemer.core.report import Example, Perturbed
-from bessemer.core.terms import Groups, lists, swap
+from bessemer.core.terms import Groups, swap
 from bessemer.evaluate.examined import Ask, Examined
 from bessemer.evaluate.robustness import measured
 
 
-def resolve(asked: Sequence[str], own: Terms, where: str) -> dict[str, Groups]:
-    """Return the lists of terms that are asked for, by name.
+def check(asked: Collection[str], known: Collection[str], where: str) -> None:
+    """Refuse a list of terms that there is none of.
 
     Args:
         asked: Names of the project file.
-        own: The project's own lists.
+        known: Names of the lists that there are; see `core.terms.lists`.
         where: Place in the project file, to begin a message with.
 
     Raises:
         UnknownNameError: There is no such list.
     """
-    known = lists(own)
     for name in asked:
         if name not in known:
             raise UnknownNameError("list of terms", name, known, where=where)
-    return {name: known[name] for name in asked}
 
 
 def counterfactual(

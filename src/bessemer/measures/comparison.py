@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
-from bessemer.measures.intervals import Floats, Sampling, share
+from bessemer.measures.intervals import Floats, Sampling, effective_count, share
 
 Hits = NDArray[np.bool_]
+#: Clusters with which all exchanges are gone through, 2 to their power.
+MOST_EXCHANGED = 16
 
 
 class Uneven(NamedTuple):
@@ -26,8 +28,10 @@ class Uneven(NamedTuple):
 def mcnemar(ours: Hits, theirs: Hits, clusters: NDArray[np.int64] | None = None) -> Uneven:
     """Return which of two models is right where the other is not, and how likely that is by chance.
 
-    The p-value is two-sided and exact (McNemar 1947). Of clusters of like examples it is that of
-    the modified Obuchowski test (Yang, Sun & Hardin 2010), with one degree of freedom.
+    The p-value is two-sided and exact (McNemar 1947). Of clusters of like examples it is the share
+    of all ways to exchange the two models, a cluster at a time, that lead to so uneven a split:
+    of as many clusters as can be gone through, else about normal, which is the modified Obuchowski
+    test (Yang, Sun & Hardin 2010).
 
     Args:
         ours: Whether the one model is right, shape [n].
@@ -41,9 +45,17 @@ def mcnemar(ours: Hits, theirs: Hits, clusters: NDArray[np.int64] | None = None)
         fewer = bdtr(min(first, second), first + second, 0.5)
         return Uneven(first, second, min(1.0, 2 * float(fewer)))
     each = np.bincount(clusters, weights=ours.astype(np.float64) - theirs)
-    variance = float((each**2).sum())
-    p = math.erfc(abs(first - second) / math.sqrt(2 * variance)) if variance else 1.0
-    return Uneven(first, second, p)
+    return Uneven(first, second, _exchanged(each[each != 0]))
+
+
+def _exchanged(sums: Floats) -> float:
+    """Return the share of all choices of signs with so large a sum, either way."""
+    if len(sums) > MOST_EXCHANGED:
+        return math.erfc(abs(float(sums.sum())) / math.sqrt(2 * float((sums**2).sum())))
+    reached = np.zeros(1)
+    for one in sums:
+        reached = np.concatenate([reached + one, reached - one])
+    return float((np.abs(reached) >= abs(sums.sum()) - 0.5).mean())
 
 
 def paired_difference(name: str, ours: Hits, theirs: Hits, sampling: Sampling) -> Measurement:
@@ -60,7 +72,7 @@ def paired_difference(name: str, ours: Hits, theirs: Hits, sampling: Sampling) -
         sampling: Coverage, and the clusters of these n examples.
     """
     one, other = share(name, ours, sampling), share(name, theirs, sampling)
-    related = _correlation(ours, theirs, sampling.clusters)
+    related = _correlation(ours, theirs, sampling)
     value = one.value - other.value
 
     def combined(first: float, second: float) -> float:
@@ -76,20 +88,27 @@ def paired_difference(name: str, ours: Hits, theirs: Hits, sampling: Sampling) -
     )
 
 
-def _correlation(ours: Hits, theirs: Hits, clusters: NDArray[np.int64] | None) -> float:
-    """Return how both models' shares are correlated, 0 where one of them is 0 or 1."""
-    count = len(ours)
-    if clusters is not None:
-        one = np.bincount(clusters, weights=ours - ours.mean())
-        other = np.bincount(clusters, weights=theirs - theirs.mean())
-        squares = float(one @ one) * float(other @ other)
-        return float(one @ other) / math.sqrt(squares) if squares else 0.0
-    first, second, both = int(ours.sum()), int(theirs.sum()), int((ours & theirs).sum())
-    product = both * (count - first - second + both) - (first - both) * (second - both)
-    squares = float(first * (count - first) * second * (count - second))
-    # Newcombe's continuity correction: a positive correlation narrows the interval.
-    corrected = max(product - count / 2, 0.0) if product > 0 else product
-    return corrected / math.sqrt(squares) if squares else 0.0
+def _correlation(ours: Hits, theirs: Hits, sampling: Sampling) -> float:
+    """Return how both models' shares are correlated, 0 where one of them is 0 or 1.
+
+    With Newcombe's continuity correction: a positive correlation narrows the interval, and one of
+    few clusters may be an accident.
+    """
+    first, second = float(ours.mean()), float(theirs.mean())
+    spread = math.sqrt(first * (1 - first) * second * (1 - second))
+    if not spread:
+        return 0.0
+    clusters, worth = sampling.clusters, float(len(ours))
+    if clusters is None:
+        related = (float((ours & theirs).mean()) - first * second) / spread
+    else:
+        sides = [np.bincount(clusters, weights=side - side.mean()) for side in (ours, theirs)]
+        squares = [float(side @ side) for side in sides]
+        if len(sides[0]) < 2 or min(squares) < 1e-9:
+            return 0.0
+        related = float(sides[0] @ sides[1]) / math.sqrt(squares[0] * squares[1])
+        worth = min(effective_count(side, clusters, sampling.confidence) for side in (ours, theirs))
+    return max(0.0, related - 1 / (2 * worth * spread)) if related > 0 else related
 
 
 def holm(chances: Floats) -> Floats:

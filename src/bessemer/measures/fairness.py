@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -125,21 +125,21 @@ def measured(
 
 
 def of_measurements(
-    values: Mapping[str, Callable[[float], Measurement]], missing: int, count: int
+    values: Sequence[tuple[str, Callable[[float], Measurement]]], missing: int, count: int
 ) -> Part:
     """Return groups compared by any metric.
 
     Args:
-        values: Of a confidence, the metric with its interval, by group.
+        values: Each group's name, and of a confidence the metric with its interval.
         missing: Groups that cannot be measured.
         count: Examples of all those that can.
     """
 
     def at(confidence: float) -> Floats:
-        found = [of(confidence) for of in values.values()]
+        found = [of(confidence) for _, of in values]
         return np.array([[m.value, m.low, m.high] for m in found]).T
 
-    return Part(tuple(values), missing, count, at)
+    return Part(tuple(name for name, _ in values), missing, count, at)
 
 
 def max_gap(name: str, respects: Sequence[Sequence[Part]], confidence: float, least: int) -> Gap:

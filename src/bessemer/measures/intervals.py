@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 #: Weights that are in memory at once.
 MOST_WEIGHTS = 2_000_000
+#: Draws that lie beyond an end of an interval, so that it is no accident; and examples that miss a
+#: value, so that draws of them know how many may.
+BEYOND, SEEN = 2.5, 10
 
 
 @dataclass(frozen=True)
@@ -116,22 +119,45 @@ def share(name: str, hits: NDArray[np.bool_], sampling: Sampling) -> Measurement
 def effective_count(
     hits: NDArray[np.bool_], clusters: NDArray[np.int64], confidence: float
 ) -> float:
-    """Return how many independent examples the clusters of examples are worth, 1 to n."""
+    """Return how many independent examples the clusters of examples are worth, 1 to n.
+
+    The variance is the jackknife's, which leaves one cluster out at a time: a cluster that most
+    examples are of pulls the share to its own, and seems to be no different.
+    """
     count, mean = len(hits), float(hits.mean())
-    units = int(clusters.max()) + 1
+    sizes = np.bincount(clusters)
+    units = len(sizes)
     if units < 2:
         return 1.0
+    # As many clusters, were they equally large (Kish 1965).
+    worth = count**2 / float((sizes.astype(np.float64) ** 2).sum())
     if mean in (0.0, 1.0):  # nothing varies, within a cluster or between them
-        effective = float(units)
+        effective = worth
     else:
-        away = np.bincount(clusters, weights=hits - mean, minlength=units)
-        variance = float((away**2).sum()) * units / (units - 1) / count**2
+        away = np.bincount(clusters, weights=hits - mean, minlength=units) / (1 - sizes / count)
+        variance = float((away**2).sum()) * (units - 1) / units / count**2
         effective = count / max(1.0, variance / (mean * (1 - mean) / count))
     from scipy.special import stdtrit
 
-    tail = 0.5 + confidence / 2
-    few = float(stdtrit(count - 1, tail) / stdtrit(units - 1, tail))
+    tail, freedom = 0.5 + confidence / 2, min(max(worth - 1, 1.0), count - 1)
+    few = float(stdtrit(count - 1, tail) / stdtrit(freedom, tail))
     return max(1.0, effective * few**2)
+
+
+def stretch(units: int, confidence: float) -> float:
+    """Return how much wider an interval of few independent units is than the normal one.
+
+    Their spread is known from themselves alone, and seen too small: Student's t for the normal
+    quantile, and the root of n / (n - 1).
+
+    Args:
+        units: How many examples or clusters there are, 2 at least.
+        confidence: Coverage of the interval.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    tail = 0.5 + confidence / 2
+    return float(stdtrit(units - 1, tail) / ndtri(tail) * np.sqrt(units / (units - 1)))
 
 
 def bootstrap(
@@ -145,7 +171,13 @@ def bootstrap(
 
     The percentiles of the draws are shifted by twice the draws' bias, that is their mean less
     the value (Efron & Tibshirani 1993, ch. 10): a statistic that noise lowers, as macro-F1 of
-    labels with few examples, is lowered once in the value and once more in the draws.
+    labels with few examples, is lowered once in the value and once more in the draws. They are
+    stretched where there are few examples or clusters to draw from, and those of fewer than
+    `BEYOND` draws are a normal's.
+
+    Where a value is so close to 0 or 1 that fewer than `SEEN` examples miss it, draws of them know
+    too little of those that miss, and nothing where none does: there no end is closer to the value
+    than Wilson's of such a share.
 
     Args:
         name: What the measurement is called.
@@ -154,19 +186,34 @@ def bootstrap(
         sampling: Coverage, draws, and the clusters of these examples.
         bounds: Smallest and largest value that the statistic can take.
     """
-    values = np.concatenate([statistic(weights) for weights in sampling.draws(count)])
-    tail = (1 - sampling.confidence) / 2
     value = float(statistic(np.ones((1, count)))[0])
-    bias = float(values.mean()) - value
-    low, high = np.quantile(values, [tail, 1 - tail]) - 2 * bias
+    units = count if sampling.clusters is None else int(sampling.clusters.max()) + 1
+    low, high = bounds
+    if units > 1:
+        values = np.concatenate([statistic(weights) for weights in sampling.draws(count)])
+        ends = _percentiles(values, (1 - sampling.confidence) / 2) - float(values.mean())
+        bias = float(values.mean()) - value
+        ends = ends * stretch(units, sampling.confidence) - bias
+        low, high = value + float(ends[0]), value + float(ends[1])
+    if bounds[0] >= 0 and min(value, 1 - value) * units < SEEN:
+        seen = wilson(name, min(1.0, value) * units, units, sampling.confidence)
+        low, high = min(low, seen.low), max(high, seen.high)
     return Measurement(
         name=name,
         value=value,
-        low=min(value, max(bounds[0], float(low))),
-        high=max(value, min(bounds[1], float(high))),
+        low=min(value, max(bounds[0], low)),
+        high=max(value, min(bounds[1], high)),
         count=count,
         interval="bootstrap",
     )
+
+
+def _percentiles(values: Floats, tail: float) -> Floats:
+    """Return the ends beyond which a share of the draws lies on either side."""
+    if tail * len(values) >= BEYOND:
+        return np.asarray(np.quantile(values, [tail, 1 - tail]))
+    away = NormalDist().inv_cdf(1 - tail) * float(values.std())
+    return float(values.mean()) + np.array([-away, away])
 
 
 def of_sums(counts: NDArray[np.integer], score: Statistic) -> Statistic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -46,7 +46,7 @@ class Parsed:
     bound: Threshold | AgainstLive
 
 
-def parse(condition: Condition, metrics: Sequence[str], where: str = "gate: ") -> Parsed:
+def parse(condition: Condition, metrics: Sequence[str], where: str) -> Parsed:
     """Return a condition's subject and bound.
 
     Args:
@@ -76,13 +76,28 @@ def parse(condition: Condition, metrics: Sequence[str], where: str = "gate: ") -
             return Parsed(name, AgainstLive.model_validate(given))
         bound = Threshold.model_validate(value)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = "".join(f"{part}: " for part in problem["loc"])
-        raise ProjectError(
-            f"{where}{name}: {place}{value!r}: {problem['msg']}.", remedy=_REMEDY
-        ) from error
+        raise _refused(name, value, error, where) from error
     _check(name, bound, metrics, where)
     return Parsed(name, bound)
+
+
+def _refused(name: str, value: object, error: ValidationError, where: str) -> ProjectError:
+    """Return what is wrong with a bound, in words."""
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"]))
+    known = list((AgainstLive if name in (NOT_WORSE, BETTER) else Threshold).model_fields)
+    if problem["type"] == "extra_forbidden":
+        close = nearest(key, known)
+        return ProjectError(
+            f"{where}{name}: the key {key!r} is not known.",
+            remedy=(f"Did you mean {close!r}? " if close else "")
+            + f"Known here: {', '.join(known)}.",
+        )
+    if problem["type"] == "model_type":
+        return ProjectError(f"{where}{name} is {value!r}, which is no bound.", remedy=_REMEDY)
+    told = f"{problem['msg'][0].lower()}{problem['msg'][1:]}".removeprefix("value error, ")
+    what = f"{name}: {key} is {problem['input']!r}" if key else f"{name} is {value!r}"
+    return ProjectError(f"{where}{what}: {told}.", remedy=_REMEDY)
 
 
 def _check(name: str, bound: Threshold, metrics: Sequence[str], where: str) -> None:
@@ -107,36 +122,41 @@ def _check(name: str, bound: Threshold, metrics: Sequence[str], where: str) -> N
         )
 
 
-def asked(evaluate: Evaluate, conditions: Sequence[Parsed], swaps: Sequence[str]) -> Evaluate:
+def asked(evaluate: Evaluate, conditions: Sequence[Parsed], swaps: Container[str]) -> Evaluate:
     """Return the settings with all that the gate needs to be measured.
 
     Args:
         evaluate: As the project says.
         conditions: Of the gate.
-        swaps: Names of lists of terms: what `under` names is one of these or a perturbation.
+        swaps: Names of lists of terms; see `needs`.
     """
     wanted: dict[str, list[str]] = {
         name: list(getattr(evaluate, name))
         for name in ("slices", "protected", "robustness", "counterfactual")
     }
-    for kind, name in _needs(conditions, swaps):
+    for kind, name in (pair for one in conditions for pair in needs(one, swaps)):
         if name not in wanted[kind] and not (kind == "robustness" and "all" in wanted[kind]):
             wanted[kind].append(name)
     return evaluate.model_copy(update={kind: tuple(names) for kind, names in wanted.items()})
 
 
-def _needs(conditions: Sequence[Parsed], swaps: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for one in conditions:
-        bound = one.bound
-        if not isinstance(bound, Threshold):
-            continue
-        for column in bound.within or {}:
-            yield "slices", column
-        for column in bound.across or ():
-            yield "protected", column
-        if bound.under is not None and one.name != "behaviour":
-            swap = one.name == "counterfactual" or bound.under in swaps
-            yield "counterfactual" if swap else "robustness", bound.under
+def needs(condition: Parsed, swaps: Container[str]) -> Iterator[tuple[str, str]]:
+    """Yield each setting of `evaluate` in which a condition needs a name, and the name.
+
+    Args:
+        condition: Of the gate.
+        swaps: Names of lists of terms: what `under` names is one of these or a perturbation.
+    """
+    bound = condition.bound
+    if not isinstance(bound, Threshold):
+        return
+    for column in bound.within or {}:
+        yield "slices", column
+    for column in bound.across or ():
+        yield "protected", column
+    if bound.under is not None and condition.name != "behaviour":
+        swap = condition.name == "counterfactual" or bound.under in swaps
+        yield "counterfactual" if swap else "robustness", bound.under
 
 
 def needs_memory(conditions: Sequence[Parsed]) -> bool:

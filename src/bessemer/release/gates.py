@@ -10,23 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bessemer.core.evaluation import AgainstLive, Condition, Threshold
-from bessemer.core.report import NOT_GIVEN, Fairness, Group, Measurement, Perturbed, Report
+from bessemer.core.evaluation import AgainstLive, Threshold
+from bessemer.core.report import (
+    NOT_GIVEN,
+    Fairness,
+    Group,
+    Measurement,
+    Perturbed,
+    Report,
+    cell_name,
+)
 from bessemer.core.verdict import Outcome, Verdict
 from bessemer.measures.intervals import exact
-from bessemer.release.conditions import (
-    BETTER,
-    BOUNDS,
-    COSTS,
-    GAPS,
-    KNOWN,
-    OF_LABELS,
-    Parsed,
-    parse,
-)
+from bessemer.release.conditions import BETTER, BOUNDS, COSTS, GAPS, OF_LABELS, Parsed
 
 #: Loss of the headline metric that `not_worse_than` tolerates.
 MARGIN = 0.02
+#: Share of all rows above which a slice says no more than these do.
+MOST_OF_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Rival:
     #: The headline metric of the new model less the live one's, or None when it could not be
     #: measured.
     difference: Measurement | None
-    #: Why it could not be measured.
+    #: Why it could not be measured, or what was left out.
     because: str = ""
 
 
@@ -51,26 +52,23 @@ class _Found:
     because: str = ""
 
 
-def judge(conditions: Sequence[Condition], report: Report, rival: Rival | None) -> Verdict:
+def judge(conditions: Sequence[Parsed], report: Report, rival: Rival | None) -> Verdict:
     """Return the verdict on a report.
 
     A threshold holds the end of the interval that is nearer to failing, not the point.
 
     Args:
-        conditions: From the project file.
+        conditions: Of the gate. What the report has not measured does not pass.
         report: Of the new model.
         rival: The live release, or None when nothing is live.
     """
     outcomes: list[Outcome] = []
     for condition in conditions:
-        # What this report has not measured may still be a condition: it does not pass.
-        metrics = [report.headline, *report.metrics, *(n for n in condition if n not in KNOWN)]
-        parsed = parse(condition, list(dict.fromkeys(metrics)))
-        if isinstance(parsed.bound, AgainstLive):
-            outcomes.append(_against(parsed.name, parsed.bound, rival))
+        if isinstance(condition.bound, AgainstLive):
+            outcomes.append(_against(condition.name, condition.bound, rival))
         else:
-            for found in _all(parsed, parsed.bound, report):
-                outcomes += _outcomes(found, parsed.bound)
+            for found in _all(condition.name, condition.bound, report):
+                outcomes += _outcomes(found, condition.bound)
     return Verdict(outcomes=tuple(outcomes))
 
 
@@ -96,14 +94,14 @@ def _outcomes(found: _Found, bound: Threshold) -> Iterator[Outcome]:
         yield Outcome(condition=condition, state=state, because=because)
 
 
-def _all(parsed: Parsed, bound: Threshold, report: Report) -> list[_Found]:
+def _all(name: str, bound: Threshold, report: Report) -> list[_Found]:
     """Return everything that a threshold is held against."""
-    read = _SUBJECTS.get(parsed.name)
-    if read is None or (parsed.name in OF_LABELS and bound.label is None):
-        placed = (place for name, place in _PLACES.items() if getattr(bound, name) is not None)
+    read = _SUBJECTS.get(name)
+    if read is None or (name in OF_LABELS and bound.label is None):
+        placed = (read for place, read in _PLACES.items() if getattr(bound, place) is not None)
         read = next(placed, _metric)
-    found = list(read(parsed.name, bound, report))
-    return found or [_Found(parsed.name, None, "no test row says to which group it belongs")]
+    found = list(read(name, bound, report))
+    return found or [_Found(name, None, "no test row says to which group it belongs")]
 
 
 def _metric(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
@@ -124,8 +122,14 @@ def _of_label(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
 
 
 def _weak_slices(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
-    if not report.slices:
-        yield _Found("weak slices", None, "no slice has rows enough: see evaluate.least and slices")
+    total = report.metrics[report.headline].count
+    if report.unsliced:
+        lacks = f"no value of {', '.join(report.unsliced)} has rows enough: see evaluate.least"
+        yield _Found("weak slices", None, lacks)
+        return
+    if not any(one.metric.count <= MOST_OF_ALL * total for one in report.slices):
+        lacks = "no slice has rows enough: see evaluate.least and slices"
+        yield _Found("weak slices", None, lacks)
         return
     weak = [one.name for one in report.slices if one.weak]
     told = ", ".join(weak[:5]) + (", …" if len(weak) > 5 else "")
@@ -158,7 +162,7 @@ def _cost(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
 
 
 def _within(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
-    column, value = next((c, str(v)) for c, v in (bound.within or {}).items())
+    column, value = next((c, cell_name(v)) for c, v in (bound.within or {}).items())
     found = next((s for s in report.slices if (s.column, s.value) == (column, value)), None)
     because = "" if found else f"too few test rows, or none, have {column} = {value}"
     metric = found.metric if found else None
@@ -204,8 +208,9 @@ def _gap(name: str, found: Fairness, what: str) -> _Found:
         return _Found(what, None, gap.because if gap else f"{name} was not measured")
     if small := _small(found):
         return _Found(what, None, f"too few test rows of {', '.join(small)}: see evaluate.least")
-    if gap.because and gap.label is None:
-        return _Found(what, None, gap.because)
+    if gap.because:
+        more = "" if gap.label is None else ": name those that matter in evaluate.favourable"
+        return _Found(what, None, gap.because + more)
     between = " and ".join(gap.between) + (f", label {gap.label}" if gap.label else "")
     return _Found(what, gap.measurement, f"between {between}" if between else "")
 
@@ -219,7 +224,7 @@ def _of_group(name: str, group: Group) -> _Found:
 
 def _small(found: Fairness) -> list[str]:
     return [
-        " · ".join(group.where.values())
+        ", ".join(group.where.values())
         for group in found.groups
         if not group.metrics and not _nobody(group.where)
     ]
@@ -249,6 +254,7 @@ def _against(name: str, bound: AgainstLive, rival: Rival | None) -> Outcome:
             f" {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {count};"
             " the lower end decides"
         )
+    because += f"; {rival.because}" if rival.because else ""
     passed = gain.low > margin if better else gain.low >= -margin
     if not passed and (gain.value > margin if better else gain.value >= -margin):
         because += f", and {count} test rows are too few to be sure"

@@ -1,4 +1,7 @@
-"""What evaluation and gate name, held against the data set before anything slow runs."""
+"""What evaluation and gate name, held against the data set before anything slow runs.
+
+What needs no data set, `service.recipe` has looked up before.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bessemer.core.errors import ProjectError, UnknownNameError, nearest
-from bessemer.core.project import Project
+from bessemer.core.evaluation import AgainstLive
+from bessemer.core.report import cell_name
 from bessemer.evaluate import behaviour
 from bessemer.evaluate.fairness import groups
 from bessemer.evaluate.perturbations import PERTURBATIONS
+from bessemer.evaluate.slices import values_of
 from bessemer.service.recipe import column_of
 
 if TYPE_CHECKING:
@@ -45,25 +50,41 @@ def check(pipeline: Pipeline) -> None:
         )
     for name in settings.protected:
         groups(name, pipeline.column("test", name))
-    _check_gate(project, dataset.labels)
+    _check_gate(pipeline, dataset.labels)
     behaviour.check(settings.behaviour, pipeline.task, dataset.labels)
 
 
-def _check_gate(project: Project, labels: Sequence[str]) -> None:
-    """Refuse conditions on labels and tests that there are none of, or that nobody can judge."""
-    tests = [test.name for test in project.evaluate.behaviour]
-    for number, condition in enumerate(project.gate):
-        (name, bound), where = next(iter(condition.items())), f"gate, condition {number + 1}: "
-        if not isinstance(bound, dict):
+def _check_gate(pipeline: Pipeline, labels: Sequence[str]) -> None:
+    """Refuse conditions on labels, values and tests that there are none of, or nobody can judge."""
+    tests = [test.name for test in pipeline.plan.evaluate.behaviour]
+    for number, condition in enumerate(pipeline.plan.conditions):
+        name, bound = condition.name, condition.bound
+        where = f"gate, condition {number + 1}: "
+        if isinstance(bound, AgainstLive):
             continue
-        if (label := bound.get("label")) is not None and label not in labels:
-            raise UnknownNameError("label", str(label), labels, where=where)
-        turned = PERTURBATIONS.get(str(bound.get("under")))
+        if bound.label is not None and bound.label not in labels:
+            raise UnknownNameError("label", bound.label, labels, where=where)
+        for column, value in (bound.within or {}).items():
+            _check_value(pipeline, column, cell_name(value), where)
+        turned = PERTURBATIONS.get(bound.under or "")
         if turned is not None and not turned.keeps:
             raise ProjectError(
-                f"{where}under {bound['under']} no answer is known to be right.",
+                f"{where}under {bound.under} no answer is known to be right.",
                 remedy="Name another perturbation: the report tells how many answers change.",
             )
-        test = bound.get("under") if name == "behaviour" else None
-        if test is not None and test not in tests:
-            raise UnknownNameError("behavioural test", str(test), tests, where=where)
+        if name == "behaviour" and bound.under is not None and bound.under not in tests:
+            raise UnknownNameError("behavioural test", bound.under, tests, where=where)
+
+
+def _check_value(pipeline: Pipeline, column: str, value: str, where: str) -> None:
+    """Refuse a value that no test row has."""
+    known = values_of(pipeline.column("test", column))
+    if known is None:
+        raise ProjectError(
+            f"{where}the column {column!r} holds so many numbers that its slices are parts of their"
+            " range: none is called by one value.",
+            remedy="Put the rows into a few classes by a column of their own, and name that.",
+        )
+    if value not in known:
+        kind = f"test row with {column} ="
+        raise UnknownNameError(kind, value, filter(None, known), where=where)

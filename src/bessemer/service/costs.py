@@ -11,6 +11,7 @@ from bessemer.engines.base import ENGINES
 from bessemer.evaluate.costs import latency
 from bessemer.measures.intervals import exact
 from bessemer.pretrained import resolve
+from bessemer.release.conditions import needs_memory
 from bessemer.service import memory
 from bessemer.service.recipe import engine_name
 from bessemer.tasks.base import Encoded
@@ -28,7 +29,7 @@ def costs(pipeline: Pipeline, model: Model, encoded: Encoded) -> dict[str, Measu
         latency(model.run, encoded.features, plan.evaluate.confidence),
         exact("size_mb", size / 1e6),
     ]
-    if plan.memory:
+    if needs_memory(plan.conditions):
         engine = engine_name(pipeline.exported()["engine"])
         places = (pipeline.input("export"), pipeline.input("train"))
         found.append(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bessemer.core import digest
-from bessemer.core.dataset import ROW
+from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.report import Mitigated, Report
 from bessemer.evaluate.answers import answers
@@ -48,7 +49,9 @@ def evaluate(pipeline: Pipeline, target: Path) -> str:
     logits.write(target / LOGITS, found)
     ours = examined(pipeline, "test", found)
     right, cells = ([ours.task.write(one) for one in some] for some in (ours.actual, ours.answered))
-    kept = {"test": digest.of_json([encoded.texts, right]), "answers": cells}
+    # In whatever order they stand, they are the same rows.
+    rows = sorted(zip(encoded.texts, right, strict=True))
+    kept = {"test": digest.of_json(rows), "answers": cells}
     (target / ANSWERS).write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     subject = Subject(
         examined=ours,
@@ -95,6 +98,10 @@ def examined(pipeline: Pipeline, split: str, found: Sequence[Logits]) -> Examine
         ),
         rows=pipeline.column(split, ROW),
         columns={n: pipeline.column(split, n) for n in (*settings.slices, *settings.protected)},
+        elsewhere={
+            name: list(chain(*(pipeline.column(other, name) for other in SPLITS if other != split)))
+            for name in settings.protected
+        },
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bessemer.bundle.format import GroupThresholds
 from bessemer.core.project import Project
+from bessemer.core.report import cell_name
 from bessemer.core.terms import lists, swap
 from bessemer.measures.group_thresholds import needed, offsets
 from bessemer.pretrained import resolve
@@ -68,11 +69,8 @@ def groups(pipeline: Pipeline, split: str, across: Sequence[str] | None = None) 
         across: Columns that make the groups, by default the project's protected ones.
     """
     named = pipeline.plan.project.evaluate.protected if across is None else across
-    columns = [pipeline.column(split, name) for name in named]
-    return [
-        None if any(value in (None, "") for value in values) else JOIN.join(map(str, values))
-        for values in zip(*columns, strict=True)
-    ]
+    columns = [map(cell_name, pipeline.column(split, name)) for name in named]
+    return [JOIN.join(cells) if all(cells) else None for cells in zip(*columns, strict=True)]
 
 
 def fitted(

@@ -20,6 +20,7 @@ from bessemer.core.report import Examples, Report
 from bessemer.pretrained import resolve
 from bessemer.service.datasets import Datasets
 from bessemer.service.home import Home
+from bessemer.service.inputs import check_unchanged
 from bessemer.service.recipe import Plan, column_of
 from bessemer.tasks.base import TASKS, Answers, Encoded, Task
 
@@ -36,7 +37,7 @@ MASKS = ("[MASK]", "<mask>")
 
 @dataclass
 class Pipeline:
-    """One walk along the chain; `release` is in `service.releases`, since it needs the live one."""
+    """One walk along the chain; `service.releasing` has the rest, which needs the live release."""
 
     home: Home
     plan: Plan
@@ -202,10 +203,11 @@ class Pipeline:
         from bessemer.prepare.runner import Inputs, prepare
 
         plan, project = self.plan, self.plan.project
-        inputs = Inputs(plan.files, digest.of_json(plan.digests), project.seed, plan.names)
+        inputs = Inputs(plan.files, digest.of_json(plan.digests), project.seed, plan.pii_model)
         prepared = prepare(
             self.task, project.data, project.prepare, inputs, target, self.watcher.step
         )
+        check_unchanged(plan.files, plan.digests)
         record = Dataset(
             digest=plan.keys["prepare"],
             source=project.data.source,

@@ -14,14 +14,13 @@ from bessemer.core.project import Project
 from bessemer.engines.base import ENGINES
 from bessemer.evaluate import robustness, swaps
 from bessemer.prepare.desk import LABELLED
-from bessemer.prepare.locate import fetch
-from bessemer.prepare.origins.base import LOCAL, ORIGINS, Fetched, Place, origin_of
+from bessemer.prepare.origins.base import Place
 from bessemer.prepare.presidio import Model, model_of
 from bessemer.prepare.sources.base import source_for
-from bessemer.prepare.sources.folder import files_of
 from bessemer.pretrained.resolve import Base, known, resolve
-from bessemer.release.conditions import asked, needs_memory, parse
+from bessemer.release.conditions import Parsed, asked, needs, needs_memory, parse
 from bessemer.service.home import Home
+from bessemer.service.inputs import digest_of, fetched, sources
 from bessemer.service.labels import labelled
 from bessemer.service.mitigating import determines
 from bessemer.service.project_file import Loaded, at
@@ -50,12 +49,12 @@ class Plan:
     keys: dict[str, str]
     #: Of the data, where the project or its publisher states it.
     licence: str | None
-    #: Which looks for names in the texts.
-    names: Model | None
+    #: The model that looks for names of people in the texts, if one does.
+    pii_model: Model | None
+    #: The gate, read.
+    conditions: tuple[Parsed, ...]
     #: What is measured: as the project says, and what its gate asks for.
     evaluate: Evaluate
-    #: Whether the memory of a serving process is measured.
-    memory: bool
 
     def identity(self, found: dict[str, Any], seed: int) -> dict[str, str]:
         """Return what determines a training, by name, for its checkpoints to be held against.
@@ -91,20 +90,31 @@ def plan(
     project = loaded.project
     task = TASKS.load(project.task)(project.data.labels)
     _check_labels(loaded, task)
-    evaluate, memory = _measured(loaded, task)
+    conditions, evaluate = _gate(loaded, task)
     _check_split(project)
-    names = _names(loaded)
+    pii_model = _pii_model(loaded)
     base = _lower_layers(loaded, _base(loaded, cache, watcher))
     _check_length(loaded, base)
     place = Place(loaded.folder, cache, watcher or Watcher())
-    found = {role: _fetched(loaded, role, place) for role in sources(project)}
+    found = {role: fetched(loaded, role, place) for role in sources(project)}
     files = {role: one.path for role, one in found.items()}
     if labels is not None:
         files[LABELLED] = labels
-    digests = {role: _digest(path) for role, path in files.items()}
+    digests = {role: digest_of(path) for role, path in files.items()}
     parts = _parts(project, files)
     licence = project.data.licence or found["source"].licence
-    made = Plan(project, base, files, digests, parts, {}, licence, names, evaluate, memory)
+    made = Plan(
+        project=project,
+        base=base,
+        files=files,
+        digests=digests,
+        parts=parts,
+        keys={},
+        licence=licence,
+        pii_model=pii_model,
+        conditions=conditions,
+        evaluate=evaluate,
+    )
     return replace(made, keys=_keys(made))
 
 
@@ -122,38 +132,6 @@ def planned(home: Home, loaded: Loaded, watcher: Watcher | None = None) -> Plan:
     return plan(loaded, downloads, watcher, labels)
 
 
-def sources(project: Project) -> dict[str, str]:
-    """Return what the data block names, by role."""
-    split = project.data.split
-    own = {"test": split.test, "validation": split.validation}
-    return {
-        "source": project.data.source,
-        **{role: value for role, value in own.items() if isinstance(value, str)},
-    }
-
-
-def local_files(loaded: Loaded) -> dict[str, Path]:
-    """Return the files of this machine that a project names, by the name it gives them.
-
-    Raises:
-        ProjectError: One is a folder, which cannot be sent.
-    """
-    place = Place(loaded.folder, loaded.folder, Watcher())
-    local = ORIGINS.load(LOCAL)
-    found = {
-        name: fetch(name, loaded.project.data, place).path
-        for name in sources(loaded.project).values()
-        if origin_of(name) is local
-    }
-    for name, path in found.items():
-        if path.is_dir():
-            raise ProjectError(
-                f"data.source {name!r} is a folder, which cannot be sent.",
-                remedy="Make one file of it, say a csv or a parquet file.",
-            )
-    return found
-
-
 def column_of(project: Project, name: str) -> str:
     """Return what a column of the source is called among the prepared rows."""
     columns = project.data.columns
@@ -166,50 +144,35 @@ def engine_name(serve_engine: str) -> str:
     return serve_engine.partition("-")[0]
 
 
-def _measured(loaded: Loaded, task: Task) -> tuple[Evaluate, bool]:
-    """Return all that is measured, its names checked, and whether the memory is."""
-    project = loaded.project
-    conditions = [
-        parse(condition, task.metric_names, at(loaded, ("gate", number)))
-        for number, condition in enumerate(project.gate)
-    ]
-    settings = asked(project.evaluate, conditions, tuple(terms.lists(project.evaluate.terms)))
-    where = at(loaded, ("evaluate", "robustness"))
-    robustness.resolve(settings.robustness, task, where)
-    swaps.resolve(settings.counterfactual, settings.terms, where)
+def _gate(loaded: Loaded, task: Task) -> tuple[tuple[Parsed, ...], Evaluate]:
+    """Return the gate's conditions, and all that is measured.
+
+    Names that Bessemer knows are looked up here; what needs the data set (columns, values, labels)
+    is held against it in `service.checking`, once it is there.
+    """
+    project, settings = loaded.project, loaded.project.evaluate
+    known = tuple(terms.lists(settings.terms))
+    where = {name: at(loaded, ("evaluate", name)) for name in ("robustness", "counterfactual")}
+    robustness.check(settings.robustness, task, where["robustness"])
+    swaps.check(settings.counterfactual, known, where["counterfactual"])
+    conditions = []
+    for number, condition in enumerate(project.gate):
+        place = at(loaded, ("gate", number))
+        parsed = parse(condition, task.metric_names, place)
+        for kind, name in needs(parsed, known):
+            if kind == "robustness" and name == robustness.ALL:
+                raise ProjectError(
+                    f"{place}under is {name!r}: a condition is about one perturbation.",
+                    remedy="Write a condition for each that matters.",
+                )
+            if kind == "robustness":
+                robustness.check((name,), task, place)
+            elif kind == "counterfactual":
+                swaps.check((name,), known, place)
+        conditions.append(parsed)
     # A condition must not change what is trained: a mitigation reads what the project says.
     mitigation.check(project, task, at(loaded, ("train", "mitigation")))
-    return settings, needs_memory(conditions)
-
-
-def _fetched(loaded: Loaded, role: str, place: Place) -> Fetched:
-    """Return what stands for a role; a project from elsewhere reaches nothing through it."""
-    name, data = sources(loaded.project)[role], loaded.project.data
-    if role != "source":
-        data = data.model_copy(update={"query": None})
-    origin = origin_of(name)
-    if loaded.uploads is None or origin.public:
-        return fetch(name, data, place)
-    if origin is not ORIGINS.load(LOCAL):
-        known = [begins for one in ORIGINS.names() if ORIGINS.load(one).public
-                 for begins in ORIGINS.load(one).schemes]  # fmt: skip
-        raise ProjectError(
-            f"data.source is {name!r}: a server fetches nothing for others but"
-            f" {' and '.join(known)}.",
-            remedy="Send the table with PUT /api/v1/files, or run the project on that machine.",
-        )
-    if name not in loaded.uploads:
-        raise ProjectError(
-            f"The file {name!r} was not sent with the project.",
-            remedy="Send it with PUT /api/v1/files and name it in `files`.",
-        )
-    return Fetched(loaded.uploads[name])
-
-
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        return digest.of_folder(path, files_of(path))
-    return digest.of_file(path)
+    return tuple(conditions), asked(settings, conditions, known)
 
 
 def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
@@ -222,7 +185,7 @@ def _base(loaded: Loaded, cache: Path, watcher: Watcher | None) -> Base:
     return resolve(name, relative_to=loaded.folder, cache=cache, watcher=watcher)
 
 
-def _names(loaded: Loaded) -> Model | None:
+def _pii_model(loaded: Loaded) -> Model | None:
     """Return the model that the project names for personal data, which is not fetched."""
     name = loaded.project.prepare.pii_model
     if name is None:
@@ -326,8 +289,8 @@ def _keys(plan: Plan) -> dict[str, str]:
     data = project.data.model_dump(mode="json")
     readers = {role: parts[role] for role in digests}
     rules = project.prepare.model_dump(mode="json", exclude={"pii_model"})
-    if plan.names is not None:
-        rules["pii_model"] = plan.names.version
+    if plan.pii_model is not None:
+        rules["pii_model"] = plan.pii_model.version
     add(
         "prepare",
         task=parts["task"],
@@ -363,8 +326,9 @@ def _keys(plan: Plan) -> dict[str, str]:
     add("export", weights=keys["train"], part=parts["engine"], serve=serve, groups=by_group)
     # How often a test split may judge changes nothing that is measured.
     settings = plan.evaluate.model_dump(mode="json", exclude={"judgements"})
-    asked = {"settings": settings, "memory": plan.memory, "group": project.data.split.group}
-    add("evaluate", model=keys["export"], seed=project.seed, **asked)
+    measured = {"settings": settings, "memory": needs_memory(plan.conditions)}
+    group = project.data.split.group
+    add("evaluate", model=keys["export"], seed=project.seed, group=group, **measured)
     add("release", report=keys["evaluate"], project=project.released())
     return keys
 

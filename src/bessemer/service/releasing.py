@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from bessemer.bundle import format as bundle_format
 from bessemer.bundle import signature
 from bessemer.bundle.format import CONFIG, CONTENTS, STATEMENT, TOKENISER, Contents
 from bessemer.core import digest, folder
 from bessemer.core.errors import BessemerError, ContractError, RequestError
+from bessemer.core.evaluation import AgainstLive
 from bessemer.core.records import Deployment, Release
 from bessemer.core.verdict import Override, Verdict
 from bessemer.core.version import VERSION
@@ -20,7 +23,6 @@ from bessemer.evaluate.answers import answers
 from bessemer.evaluate.comparison import difference
 from bessemer.measures.intervals import exact
 from bessemer.release.card import card
-from bessemer.release.conditions import BETTER, NOT_WORSE
 from bessemer.release.gates import Rival, judge
 from bessemer.serve import residents
 from bessemer.service import evaluating, logits, mitigating, signing
@@ -28,18 +30,20 @@ from bessemer.service.costs import bundled
 from bessemer.service.deployments import Deployments
 from bessemer.service.home import Home
 from bessemer.service.keys import Keys
-from bessemer.service.measured import LOGITS
+from bessemer.service.measured import ANSWERS, LOGITS
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.recipe import CHAIN
 from bessemer.service.releases import Releases
 from bessemer.service.runs import Runs
-from bessemer.tasks.base import TASKS, Answers
+from bessemer.tasks.base import TASKS, Answers, label_of
 
 VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
 #: How many test texts a fresh process answers again before a bundle counts as written.
 RELOADED_TEXTS = 32
 #: Characters of the reason for an override.
 MOST_REASON = 1000
+#: Raised when the live release would answer the same texts otherwise, or be kept otherwise.
+RIVAL_VERSION = 4
 
 
 def release(
@@ -57,34 +61,34 @@ def release(
         RequestError: The reason says nothing.
     """
     pipeline.evaluate()
+    with pipeline.home.stages.lock("releasing", digest.of_json(pipeline.plan.project.name)):
+        return _released(pipeline, run, override)
+
+
+def _released(pipeline: Pipeline, run: str, override: str | None) -> tuple[Verdict, Release | None]:
     home, key = pipeline.home, pipeline.plan.keys["release"]
-    project = pipeline.plan.project
+    project, releases = pipeline.plan.project, Releases(pipeline.home)
     report, _ = pipeline.report()
-    releases = Releases(home)
-    known = {one.bundle for one in releases.list(project.name)}
-    # A bundle that was never registered was judged against what may not be live any more.
-    if key in known and home.stages.has("release", key):
-        verdict = _judged(pipeline, key)
-    else:
-        verdict = judge_against(pipeline, Deployments(home).live(project.route))
-        if not verdict.passed:
-            if override is None:
-                return verdict, None
-            said = overridden(home, override)
-            # Another bundle: who let it pass, and why, is a part of what is signed.
-            key = digest.of_json([key, said.by, said.reason])
-            verdict = verdict.model_copy(update={"override": said})
-            if home.stages.has("release", key):
-                verdict = _judged(pipeline, key)
+    known = {
+        one.bundle: one.verdict
+        for one in releases.list(project.name)
+        if home.stages.has("release", one.bundle)
+    }
+    verdict = known.get(key) or judge_against(pipeline, Deployments(home).live(project.route))
+    if not verdict.passed:
+        if override is None:
+            return verdict, None
+        said = overridden(home, override)
+        # Another bundle: who let it pass, and why, is a part of what is signed.
+        key = digest.of_json([key, said.by, said.reason])
+        verdict = known.get(key) or verdict.model_copy(update={"override": said})
+    if key not in known:
+        # A run that was killed before it registered its bundle may have judged otherwise.
+        home.stages.discard("release", key)
     pipeline.stage(
         "release", lambda target: _bundle(pipeline, target, verdict), unsealed=(STATEMENT,), key=key
     )
     return verdict, releases.register(project.name, run, key, report, verdict)
-
-
-def _judged(pipeline: Pipeline, key: str) -> Verdict:
-    text = (pipeline.home.stages.path("release", key) / VERDICT).read_text(encoding="utf-8")
-    return Verdict.model_validate_json(text)
 
 
 def overridden(home: Home, reason: str) -> Override:
@@ -106,7 +110,7 @@ def overridden(home: Home, reason: str) -> Override:
 def judge_against(pipeline: Pipeline, live: Deployment | None) -> Verdict:
     """Return the gate's verdict against what is live, however old the release is."""
     report, _ = pipeline.report()
-    return judge(pipeline.plan.project.gate, report, _rival(pipeline, live))
+    return judge(pipeline.plan.conditions, report, _rival(pipeline, live))
 
 
 def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
@@ -190,9 +194,8 @@ def _reload(pipeline: Pipeline, target: Path) -> None:
 
 def _rival(pipeline: Pipeline, live: Deployment | None) -> Rival | None:
     """Return the live release, answered on the same test rows; None if the gate asks for none."""
-    project = pipeline.plan.project
     if live is None or not any(
-        {NOT_WORSE, BETTER} & condition.keys() for condition in project.gate
+        isinstance(condition.bound, AgainstLive) for condition in pipeline.plan.conditions
     ):
         return None
     found = Releases(pipeline.home).show(live.release)
@@ -202,18 +205,29 @@ def _rival(pipeline: Pipeline, live: Deployment | None) -> Rival | None:
         # The same model answers alike on all texts there are, not on these alone.
         return Rival(found.id, exact(f"{pipeline.task.metric_names[0]}_difference", 0.0, len(ours)))
     try:
-        theirs = _answers_of(pipeline, found)
+        theirs, labels = _answers_of(pipeline, found)
     except (BessemerError, ValueError) as error:
         return Rival(found.id, None, f"{found.id} could not be measured: {error}")
-    gain = difference(pipeline.task, ours.actual, ours.answered, theirs, ours.sampling)
-    return Rival(found.id, gain)
+    known = np.array([labels.issuperset(map(label_of, row)) for row in ours.actual], dtype=bool)
+    if not known.any():
+        lacks = f"{found.id} has learnt no label that is right for any test row"
+        return Rival(found.id, None, lacks)
+    rows = np.flatnonzero(known).tolist()
+    actual, answered, instead = (
+        [side[row] for row in rows] for side in (ours.actual, ours.answered, theirs)
+    )
+    gain = difference(pipeline.task, actual, answered, instead, ours.sampling.of(known))
+    left = len(known) - len(rows)
+    because = f"{left} test rows with labels that {found.id} has not learnt are left out"
+    return Rival(found.id, gain, because if left else "")
 
 
-def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
-    """Return a release's answers to the test texts; computed once and kept."""
+def _answers_of(pipeline: Pipeline, live: Release) -> tuple[list[Answers], set[str | None]]:
+    """Return a release's answers to the test texts, computed once and kept, and its labels."""
     stages, project = pipeline.home.stages, pipeline.plan.project
-    key = digest.of_json([3, live.bundle, pipeline.plan.keys["prepare"]])
+    key = digest.of_json([RIVAL_VERSION, live.bundle, pipeline.plan.keys["prepare"]])
     bundle = Releases(pipeline.home).bundle(live)
+    signing.verify(pipeline.home, bundle)
     texts = pipeline.rows("test")["text"].to_pylist()
     with stages.lock("rival", key):
         if not stages.has("rival", key):
@@ -226,14 +240,16 @@ def _answers_of(pipeline: Pipeline, live: Release) -> list[Answers]:
             found = resident.task.answers(encoded, seen, resident.contents.calibration)
             with stages.make("rival", key) as aside:
                 cells = [resident.task.write(row) for row in found]
-                (aside / "answers.json").write_text(json.dumps(cells), encoding="utf-8")
-    path = stages.path("rival", key) / "answers.json"
-    cells = json.loads(path.read_text(encoding="utf-8"))
+                (aside / ANSWERS).write_text(json.dumps(cells), encoding="utf-8")
+    path = stages.path("rival", key)
+    folder.check(path)
+    cells = json.loads((path / ANSWERS).read_text(encoding="utf-8"))
     # Read as they were written: the live release may have other rules for its labels.
     contents = bundle_format.contents(bundle)
     family = contents.task.partition("@")[0]
     if family != project.task:
         raise ContractError(f"it does {family}, this project {project.task}")
     writer, task = TASKS.load(family)(contents.label_rules, contents.labels), pipeline.task
-    found = [writer.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]
-    return [frozenset(task.nothing if a == writer.nothing else a for a in row) for row in found]
+    parsed = (writer.parse(text, cell) for text, cell in zip(texts, cells, strict=True))
+    found = [frozenset(task.nothing if a == writer.nothing else a for a in row) for row in parsed]
+    return found, {*contents.labels, task.nothing}

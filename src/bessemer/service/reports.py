@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from bessemer.core.errors import UnknownNameError
+from bessemer.core.language import LANGUAGES
 from bessemer.core.report import ReportDocument
 from bessemer.service.home import Home
 from bessemer.service.measured import Measured, read, run_of
-
-if TYPE_CHECKING:
-    from bessemer.core.dataset import Dataset
-    from bessemer.evaluate.page.page import Subject
 
 
 class Reports:
@@ -31,27 +27,7 @@ class Reports:
             UnknownNameError: There is no such run or release.
             RequestError: It has no report.
         """
-        measured = Measured(self._home, run_of(self._home, run))
-        found, project = measured.run, measured.project
-        report, examples = read(measured.stage("evaluate"))
-        return ReportDocument(
-            run=found.id,
-            project=found.project,
-            release=found.release,
-            at=found.started_at,
-            about={
-                "task": project.task,
-                "base": project.base,
-                "method": project.train.method,
-                "source": project.data.source,
-                "dataset": found.dataset or "",
-            },
-            report=report,
-            examples=examples,
-            verdict=found.verdict,
-            judged=found.judged,
-            limit=project.evaluate.judgements,
-        )
+        return _document(Measured(self._home, run_of(self._home, run)))
 
     def page(self, run: str, language: str = "en") -> str:
         """Return a report as one HTML file that needs nothing else.
@@ -63,20 +39,18 @@ class Reports:
         Raises:
             UnknownNameError: There is no such run, release or language.
         """
-        from bessemer.evaluate.page.language import LANGUAGES
         from bessemer.evaluate.page.page import page
 
         if language not in LANGUAGES:
             raise UnknownNameError("language", language, LANGUAGES)
-        found = self.show(run)
-        dataset = Measured(self._home, run_of(self._home, run)).dataset
-        return page(found.report, found.examples, _subject(found, dataset), language)
+        measured = Measured(self._home, run_of(self._home, run))
+        return page(_document(measured), measured.dataset, language)
 
-    def sections(self, found: ReportDocument, language: str = "en") -> list[tuple[str, str, str]]:
+    def sections(self, document: ReportDocument, language: str) -> list[tuple[str, str, str]]:
         """Return a report's sections for a page that has `stylesheet`.
 
         Args:
-            found: The report.
+            document: The report.
             language: `en` or `zh`.
 
         Returns:
@@ -84,7 +58,7 @@ class Reports:
         """
         from bessemer.evaluate.page.page import sections
 
-        return [*sections(found.report, found.examples, _subject(found), language)]
+        return [*sections(document, language)]
 
     def stylesheet(self) -> str:
         """Return the style sheet that `sections` want."""
@@ -92,20 +66,25 @@ class Reports:
         return style.read_text(encoding="utf-8")
 
 
-def _subject(found: ReportDocument, dataset: Dataset | None = None) -> Subject:
-    from bessemer.evaluate.page.page import Subject
-
-    about = {"project": found.project, "run": found.run, **found.about}
-    # The page tells of the data set at length.
-    del about["dataset"], about["source"]
-    if found.release is not None:
-        about["release"] = found.release
-    about["date"] = f"{found.at:%Y-%m-%d %H:%M} UTC"
-    return Subject(
-        title=found.release or found.project,
-        about=about,
-        verdict=found.verdict,
-        judged=found.judged,
-        limit=found.limit,
-        dataset=dataset,
+def _document(measured: Measured) -> ReportDocument:
+    """Return what an evaluation left behind as the record that the doors hand on."""
+    run, project = measured.run, measured.project
+    report, examples = read(measured.stage("evaluate"))
+    return ReportDocument(
+        run=run.id,
+        project=run.project,
+        release=run.release,
+        at=run.started_at,
+        about={
+            "task": project.task,
+            "base": project.base,
+            "method": project.train.method,
+            "source": project.data.source,
+            "dataset": run.dataset or "",
+        },
+        report=report,
+        examples=examples,
+        verdict=run.verdict,
+        judged=run.judged,
+        limit=project.evaluate.judgements,
     )

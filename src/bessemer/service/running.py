@@ -9,7 +9,7 @@ from bessemer.core.errors import BessemerError, ConflictError, RequestError
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Deployment, Release, Run, Until
 from bessemer.service import judgements
-from bessemer.service.deployments import Deployments, told
+from bessemer.service.deployments import Deployments, check_no_alias, told
 from bessemer.service.home import Home
 from bessemer.service.measured import ANSWERS
 from bessemer.service.pipeline import Pipeline
@@ -54,6 +54,8 @@ def run(
 
         # Refused now rather than after an hour of training.
         overridden(home, override)
+    with home.database.begin() as connection:
+        check_no_alias(connection, loaded.project.route)
     found = planned(home, loaded, watcher)
     runs = Runs(home)
     resolved = loaded.project.model_dump(mode="json")
@@ -161,7 +163,11 @@ def _allowed(
     from bessemer.service.releasing import judge_against, overridden
 
     verdict = judge_against(pipeline, live)
-    if verdict.passed or made.verdict.override is not None:
+    missed = {outcome.condition for outcome in verdict.outcomes if outcome.state != "passed"}
+    if made.verdict.override is not None:
+        # What an owner has let pass once need not be said again; anything else must.
+        missed -= {one.condition for one in made.verdict.outcomes if one.state != "passed"}
+    if not missed:
         return True
     if override is not None:
         verdict = verdict.model_copy(update={"override": overridden(pipeline.home, override)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,11 @@ class Stages:
         folder.clear_aside(self.path(stage, key))
         with folder.atomic_folder(self.path(stage, key), unsealed=unsealed) as aside:
             yield aside
+
+    def discard(self, stage: str, key: str) -> None:
+        """Remove an output that nobody refers to, if there is one."""
+        with self.lock(stage, key):
+            shutil.rmtree(self.path(stage, key), ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:

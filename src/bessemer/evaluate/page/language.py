@@ -1,4 +1,4 @@
-"""English and Chinese: what the report says in each."""
+"""What the report says, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from importlib import resources
 
 import yaml
 
-#: What a document says it is written in, by language.
-LANGUAGES = {"en": "en", "zh": "zh-Hans"}
+from bessemer.core.language import Messages
 
 
 @cache
-def messages() -> dict[str, dict[str, str]]:
+def messages() -> Messages:
     """Return every message in each language."""
     text = resources.files("bessemer.evaluate.page").joinpath("messages.yaml").read_text("utf-8")
-    found: dict[str, dict[str, str]] = yaml.safe_load(text)
-    return found
-
-
-def say(language: str, key: str, /, **values: object) -> str:
-    """Return a message, its placeholders filled in."""
-    return messages()[key][language].format(**values)
+    return Messages(yaml.safe_load(text))
 
 
 def name(language: str, kind: str, key: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from datetime import UTC, datetime
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -11,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bessemer.core.dataset import Dataset
-from bessemer.core.report import Examples, Measurement, Report
-from bessemer.core.verdict import Verdict
+from bessemer.core.language import LANGUAGES
+from bessemer.core.report import Measurement, ReportDocument
 from bessemer.evaluate.page import changes, pictures, views
-from bessemer.evaluate.page.language import LANGUAGES, name, say
+from bessemer.evaluate.page.language import messages, name
 
 #: The sections, in their order; those of `views.absent` are left out where they are empty.
 SECTIONS = (
@@ -25,74 +26,56 @@ SECTIONS = (
 TEXT = 600
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a report is of, and what became of it."""
-
-    title: str
-    #: Facts such as "project", "run", "release" and "date".
-    about: dict[str, str] = field(default_factory=dict)
-    #: What the gate said, where there is one.
-    verdict: Verdict | None = None
-    #: Models that the test split has judged, where that is known, and that it may judge.
-    judged: int | None = None
-    limit: int = 20
-    dataset: Dataset | None = None
-
-
-def page(report: Report, examples: Examples, subject: Subject, language: str = "en") -> str:
+def page(document: ReportDocument, dataset: Dataset, language: str) -> str:
     """Return a report as one HTML document that loads nothing and runs nothing.
 
     Args:
-        report: What was measured.
-        examples: The texts that it shows.
-        subject: What it is of.
+        document: The report, with its texts and what became of it.
+        dataset: What the model was trained and measured on.
         language: "en" or "zh".
     """
     style = resources.files("bessemer.evaluate.page").joinpath("report.css").read_text("utf-8")
     return _render(
         "page",
+        document,
         language,
-        report=report,
-        subject=subject,
-        sections=sections(report, examples, subject, language),
+        dataset=dataset,
+        sections=sections(document, language),
         style=Markup(style),
     )
 
 
-def sections(
-    report: Report, examples: Examples, subject: Subject, language: str = "en"
-) -> list[tuple[str, str, Markup]]:
+def sections(document: ReportDocument, language: str) -> list[tuple[str, str, Markup]]:
     """Return the sections of a report: an id, a heading of the second rank, and HTML beneath it.
 
     They want `report.css` and an element of class "report" around them, which is a container of
     as much width as there is. They have no style, script or link of their own.
 
     Args:
-        report: What was measured.
-        examples: The texts that it shows.
-        subject: What it is of.
+        document: The report, with its texts and what became of it.
         language: "en" or "zh".
     """
-    missing = views.absent(report)
+    missing = views.absent(document.report)
     left_out = {*missing, *([] if missing else ["absent"])}
-    if subject.judged is None:
+    if document.judged is None:
         left_out.add("judged")
-    values = {"report": report, "examples": examples, "subject": subject, "missing": missing}
     return [
         (
             f"report-{section}",
-            say(language, f"section.{section}"),
-            Markup(_render(section, language, **values)),
+            messages().say(language, f"section.{section}"),
+            Markup(_render(section, document, language, missing=missing)),
         )
         for section in SECTIONS
         if section not in left_out
     ]
 
 
-def _render(template: str, language: str, **values: Any) -> str:
+def _render(template: str, document: ReportDocument, language: str, **values: Any) -> str:
     values |= {
-        "t": partial(say, language),
+        "document": document,
+        "report": document.report,
+        "examples": document.examples,
+        "t": partial(messages().say, language),
         "named": partial(name, language),
         "lang": LANGUAGES[language],
     }
@@ -115,6 +98,8 @@ def _templates() -> Environment:
         "count": "{:,}".format,
         "amount": _amount,
         "short": _short,
+        "utc": _utc,
+        "parted": _parted,
     }
     templates.globals |= {"views": views, "pictures": pictures, "pieces": changes.pieces}
     return templates
@@ -139,3 +124,13 @@ def _amount(measured: Measurement, value: float) -> str:
 def _short(text: str) -> str:
     """Return the beginning of a text."""
     return text if len(text) <= TEXT else text[:TEXT] + "…"
+
+
+def _utc(at: datetime) -> str:
+    """Return a moment in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _parted(name: str) -> Markup:
+    """Return a name that may be broken behind what joins its words."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_.:/])(?=.)", name))

@@ -19,13 +19,13 @@ from bessemer.prepare.checks import answers_of
 from bessemer.prepare.locate import locate
 from bessemer.prepare.sources.base import source_for
 from bessemer.service.home import Home
+from bessemer.service.inputs import sources
 from bessemer.service.labels import files
 from bessemer.service.labels.campaigns import Campaigns
 from bessemer.service.labels.labelled import same_kind
 from bessemer.service.labels.rules import MOST_KEY, MOST_TEXT
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, at
-from bessemer.service.recipe import sources
 from bessemer.tasks.base import Answers, Task, label_of
 
 #: Column of a folder of images.
