@@ -11,6 +11,7 @@ from tests.conftest import overwrite
 from tests.integration.test_console import logged_in
 from tests.server import Server, running
 
+from bessemer.console import runs
 from bessemer.console.intervals import around_zero, holding
 from bessemer.console.pages import Pages
 from bessemer.core.axis import EDGE
@@ -61,6 +62,17 @@ def test_runs_are_listed_the_newest_first(shared: Server) -> None:
                      f"{best.low:.3f} – {best.high:.3f}"):  # fmt: skip
             assert told in room
     assert room.count("<circle") == len(shared.platform.runs.list("small"))
+
+
+def test_older_runs_are_counted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = again(server.platform)
+    monkeypatch.setattr(runs, "MOST", 1)
+    with logged_in(server) as client:
+        for room in (ROOM, REPORTS):
+            page = client.get(room).text
+            assert "And 1 older ones" in page
+            assert newest.id in page
+            assert first(server.platform).id not in page
 
 
 def test_one_run_and_what_it_leads_to(shared: Server) -> None:

@@ -58,6 +58,33 @@ def test_mcnemar_of_clusters_of_one_is_the_uncorrected_one() -> None:
     assert found.p == pytest.approx(0.00548, abs=1e-5)
 
 
+@pytest.mark.parametrize("split", [(5, 0), (9, 2), (1, 0), (0, 0)])
+def test_mcnemar_of_few_clusters_is_exact(split: tuple[int, int]) -> None:
+    ours, theirs = table(90, *split, 7)
+    found = mcnemar(ours, theirs, np.arange(len(ours)))
+    wanted = binomtest(split[0], sum(split)).pvalue if sum(split) else 1.0
+    assert found.p == pytest.approx(wanted)
+
+
+def test_clusters_do_not_make_equal_answers_certain() -> None:
+    ours = np.arange(200) % 2 == 0
+    alone = paired_difference("d", ours, ours, SAMPLING)
+    for units in (1, 2, 3, 30, 200):
+        clusters = np.arange(200) // (200 // units) % units
+        found = paired_difference("d", ours, ours, Sampling(0.95, 1, 0, clusters))
+        assert found.low < alone.low * 0.99
+        assert found.high > alone.high * 0.99
+
+
+def test_two_clusters_do_not_tell_which_model_is_better() -> None:
+    draws, clusters, wrong = np.random.default_rng(0), np.repeat([0, 1], 20), 0
+    for _ in range(300):
+        sides = [draws.random(40) < 0.5 for _ in range(2)]
+        found = paired_difference("d", *sides, Sampling(0.95, 1, 0, clusters))
+        wrong += not found.low <= 0 <= found.high
+    assert wrong <= 15
+
+
 def test_a_copied_example_is_no_more_evidence() -> None:
     ours, theirs = table(100, 30, 12, 8)
     once = mcnemar(ours, theirs, np.arange(150))
@@ -114,6 +141,19 @@ def test_models_with_one_answer_a_text_are_compared() -> None:
     assert found.difference == difference(task, actual, ours, theirs, SAMPLING)
     assert (found.difference.name, found.difference.interval) == ("accuracy_difference", "newcombe")
     assert found.difference.value == pytest.approx(0.06)
+
+
+def test_few_texts_answered_differently_do_not_tell_which_model_is_better() -> None:
+    task = TextClassification(Labels(separator="|"), ("a", "b"))
+    alike = [frozenset("a")] * 40
+    other = [*alike[:-1], frozenset("b")]
+    same = difference(task, alike, alike, alike, SAMPLING)
+    assert same.low == -same.high == -wilson("s", 0, 40, 0.95).high
+    found = difference(task, alike, alike, other, SAMPLING)
+    assert found.low == -wilson("s", 1, 40, 0.95).high
+    one = np.zeros(40, dtype=np.int64)
+    certain = difference(task, alike, alike, other, Sampling(0.95, 100, 0, one))
+    assert (certain.low, certain.high) == (-1, 1)
 
 
 def test_models_with_several_answers_are_compared_by_f1() -> None:

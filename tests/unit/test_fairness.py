@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,32 @@ def test_a_small_group_is_told_and_not_measured() -> None:
     # 20 of f's rows and 30 of m's are positive.
     assert opportunity.measurement is None
     assert opportunity.because == "fewer than two groups have 30 examples"
+
+
+def test_a_group_that_only_other_splits_have_is_one_without_rows() -> None:
+    actual = ["yes", "no"] * 40
+    found = examined(actual, actual, {"group": ["f", "f", "m", "m"] * 20})
+    found = replace(found, elsewhere={"group": ["x", "f", None]})
+    [told] = fairness(found, ["group"], ["yes"], 10)
+    assert [(g.where["group"], g.count, bool(g.metrics)) for g in told.groups] == [
+        ("f", 40, True), ("m", 40, True), ("x", 0, False), (NOT_GIVEN, 0, False),
+    ]  # fmt: skip
+    assert gaps(told)["demographic_parity"].because == (
+        "groups of fewer than 10 examples left out: 1"
+    )
+
+
+def test_groups_whose_names_look_alike_are_two() -> None:
+    task = TextClassification(Labels(separator="|"), ("a", "b"))
+    right, wrong = np.array([3.0, -3.0]), np.array([-3.0, 3.0])
+    columns = {"one": ["x, y"] * 40 + ["x"] * 40, "other": ["z"] * 40 + ["y, z"] * 40}
+    found = split(task, [frozenset("a")] * 80, [right] * 40 + [wrong] * 40, columns)
+    both = fairness(found, ["one", "other"], [], 10)[-1]
+    gap = both.gaps[0].measurement
+    assert gap is not None
+    assert gap.value == 1
+    with pytest.raises(ProjectError, match=r"holds '\(not given\)', which is what"):
+        fairness(replace(found, columns={"one": [NOT_GIVEN] * 80}), ["one"], [], 10)
 
 
 def test_labels_that_cannot_be_measured_are_counted() -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score, precision_score
 
 from bessemer.measures.answers import by_label, confusions, macro_f1, micro_f1, tally
 from bessemer.measures.calibration import (
+    binned,
     calibration_error,
     fit_temperature,
     log_loss,
@@ -123,6 +124,50 @@ def test_a_difference_of_two_shares_is_newcombes() -> None:
     assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
 
 
+@pytest.mark.parametrize(("count", "wrong"), [(2, 0), (3, 0), (30, 0), (30, 1), (100, 3)])
+def test_few_misses_do_not_show_that_there_are_none(count: int, wrong: int) -> None:
+    right = np.arange(count) >= wrong
+    found = bootstrap("f", _mean_of(right.astype(float)), count, Sampling(0.95, 200, 0))
+    wanted = wilson("f", count - wrong, count, 0.95)
+    assert found.low <= wanted.low
+    assert found.high >= wanted.high
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 5])
+def test_an_interval_of_few_clusters_is_wide_enough(units: int) -> None:
+    draws = np.random.default_rng(units)
+    held = 0
+    for trial in range(200):
+        hits, clusters = _clustered(draws, units)
+        drawn = bootstrap(
+            "s", _mean_of(hits * 1.0), len(hits), Sampling(0.95, 100, trial, clusters)
+        )
+        held += drawn.low <= 0.7 <= drawn.high
+    assert held >= 180  # of 190 promised
+    if units == 1:
+        assert (drawn.low, drawn.high) == (0, 1)
+
+
+def test_a_cluster_that_most_examples_are_of_counts_once() -> None:
+    draws = np.random.default_rng(8)
+    clusters = np.concatenate([np.zeros(900, dtype=np.int64), np.arange(1, 101)])
+    held = 0
+    for trial in range(300):
+        chance = draws.beta(1.8, 0.2, 101)  # 0.9 on average
+        hits = draws.random(1000) < chance[clusters]
+        found = share("s", hits, Sampling(0.95, 1, trial, clusters))
+        held += found.low <= 0.9 <= found.high
+    assert held >= 276  # 0.92
+
+
+def test_ends_of_few_draws_are_a_normal_s() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    many = bootstrap("m", _mean_of(values), 400, Sampling(0.9999, 100_000, 0), (-9, 9))
+    few = bootstrap("m", _mean_of(values), 400, Sampling(0.9999, 2_000, 0), (-9, 9))
+    assert few.low == pytest.approx(many.low, abs=0.02)
+    assert few.high == pytest.approx(many.high, abs=0.02)
+
+
 def test_macro_f1_and_precision_are_scikit_learns() -> None:
     draws = np.random.default_rng(0)
     actual, predicted = draws.integers(0, 5, 300), draws.integers(0, 5, 300)
@@ -203,6 +248,29 @@ def test_the_temperature_that_was_put_in_is_found() -> None:
 def test_calibration_error_of_a_boaster() -> None:
     confidence, correct = np.full(1000, 0.9), np.arange(1000) % 2 == 0
     assert calibration_error(confidence, correct) == pytest.approx(0.4)
+
+
+def test_the_order_of_equally_sure_answers_decides_nothing() -> None:
+    score = np.repeat([0.9, 0.95, 0.97], 1000)
+    right = np.random.default_rng(0).random(3000) < score
+    ordered = np.concatenate([np.sort(part)[::-1] for part in np.split(right, 3)])
+    assert calibration_error(score, ordered) == pytest.approx(calibration_error(score, right))
+    told = [
+        [[pair] for pair in zip(score.tolist(), r.tolist(), strict=True)] for r in (right, ordered)
+    ]
+    one, other = (measured_error(some, Sampling(0.95, 200, 0)) for some in told)
+    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
+    # Without equal scores all bins are as large as can be.
+    assert np.bincount(binned(np.random.default_rng(1).random(1003))).tolist() == [
+        101, 100, 100, 101, 100, 100, 101, 100, 100, 100
+    ]  # fmt: skip
+
+
+def test_few_rows_without_a_mistake_ask_for_no_endless_confidence() -> None:
+    logits = np.array([[2.0, 0.0, 0.0]] * 30)
+    found = fit_temperature(logits, np.zeros(30, dtype=np.int64))
+    assert 0.3 < found < 1
+    assert fit_temperature(np.tile(logits, (100, 1)), np.zeros(3000, dtype=np.int64)) < found
 
 
 def test_probabilities_of_huge_logits_are_finite() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 
 from bessemer.core.evaluation import Evaluate
 from bessemer.core.project import Labels
-from bessemer.evaluate.costs import quantile
+from bessemer.evaluate.costs import LEAST, latency, quantile
 from bessemer.evaluate.examined import Examined
-from bessemer.evaluate.slices import slices, typical_words
+from bessemer.evaluate.slices import _by_fisher, slices, typical_words
 from bessemer.measures.group_thresholds import needed, offsets, shifted
 from bessemer.measures.intervals import Sampling
 from bessemer.tasks.base import Encoded
@@ -88,6 +90,27 @@ def test_small_slices_are_left_out_and_whole_ones_have_no_rest() -> None:
     assert [one.name for one in found] == ["one = x", "rare = common"]
     assert found[0].difference is None
     assert (found[0].p, found[0].weak) == (1, False)
+
+
+def test_a_slice_of_all_rows_of_several_answers_is_like_itself() -> None:
+    draws = np.random.default_rng(0)
+    task = TextClassification(Labels(separator="|"), ("a", "b"))
+    split = examined(draws.random(3000) < 0.8, one=["x"] * 3000)
+    split = replace(split, task=task, calibration={"temperature": 1.0, "threshold": 0.5})
+    for clusters in (None, np.arange(3000) // 3):
+        sampling = Sampling(0.95, 100, 0, clusters)
+        [found], _ = slices(replace(split, sampling=sampling), settings("one"), None)
+        assert (found.p, found.weak) == (1, False)
+
+
+def test_the_chance_of_a_slice_is_fishers() -> None:
+    draws = np.random.default_rng(3)
+    right, masks = (draws.random(400) < 0.9) * 1.0, draws.random((5, 400)) < 0.3
+    masks[4] = True
+    sums = (masks @ right)[:, None]
+    found = _by_fisher(right, masks)(sums)[:, 0]
+    wanted = hypergeom.cdf(sums[:, 0], 400, right.sum(), masks.sum(axis=1))
+    assert found == pytest.approx(wanted, abs=1e-12)
 
 
 def test_numbers_are_divided_into_quarters_and_empty_cells_are_a_value() -> None:
@@ -184,3 +207,15 @@ def test_of_calibrated_clusters_none_is_overconfident() -> None:
         found, _ = slices(split, settings(find=True), None)
         false += any(one.weak for one in found if one.kind == "confidence")
     assert false <= 4  # 0.8 are expected; plain binomial tails find one in most of the 40
+
+
+def test_few_texts_are_asked_until_their_times_have_an_end() -> None:
+    asked: list[int] = []
+
+    def run(rows: list[int]) -> None:
+        asked.extend(rows)
+
+    found = latency(run, [1, 2, 3], 0.95)
+    assert found.count >= LEAST
+    assert found.value <= found.high < np.inf
+    assert {asked.count(row) for row in (1, 2, 3)} == {1 + found.count // 3}

@@ -39,16 +39,22 @@ def compare(home: Home, first: str, second: str) -> Comparison:
         )
     mine, other = ours.rows(), theirs.rows()
     texts, others = mine["text"].to_pylist(), other["text"].to_pylist()
+    right, theirs_right = mine["label"].to_pylist(), other["label"].to_pylist()
     places = {text: place for place, text in enumerate(others)}
-    common = [row for row, text in enumerate(texts) if text in places]
+    # Where people have changed their mind about a text, each model was measured by another truth.
+    common = [
+        row
+        for row, text in enumerate(texts)
+        if text in places and right[row] == theirs_right[places[text]]
+    ]
     if len(common) < LEAST:
         raise RequestError(
-            f"{first} and {second} were measured on {len(common)} test rows in common; {LEAST}"
-            " or more are needed.",
+            f"{first} and {second} were measured on {len(common)} test rows in common, by the same"
+            f" labels; {LEAST} or more are needed.",
             remedy="Give both projects the same test split, as a file of its own.",
         )
     task, their_task = ours.task, theirs.task
-    actual = [task.parse(texts[row], cell) for row, cell in _cells(mine, common)]
+    actual = [task.parse(texts[row], right[row] or "") for row in common]
     answered, said = ours.answers(texts), theirs.answers(others)
     nothing, none = their_task.nothing, task.nothing
     instead = [
@@ -76,11 +82,6 @@ def compare(home: Home, first: str, second: str) -> Comparison:
         p=found.uneven.p,
         left_out=len(texts) - len(common),
     )
-
-
-def _cells(rows: Any, chosen: list[int]) -> Iterator[tuple[int, str]]:
-    cells = rows["label"].to_pylist()
-    return ((row, cells[row] or "") for row in chosen)
 
 
 def side_by_side(home: Home, first: str, second: str) -> RunComparison:
