@@ -50,6 +50,7 @@ gate:
   - size_mb: {at_most: 500}
   - memory_mb: {at_most: 4000}
   - not_worse_than: {than: live, margin: 0.3}
+  - leaked: {at_most: 0}
 """
 
 

@@ -242,6 +242,9 @@ class Report(Record):
     #: Terms of each list swapped.
     counterfactual: tuple[Perturbed, ...] = ()
     mitigated: Mitigated | None = None
+    #: Share of the split's rows whose text stands in an earlier split as well, to the letter or
+    #: nearly: what is learnt by heart there is measured here.
+    leaked: Measurement | None = None
     #: What serving costs: "latency_ms", "size_mb", "memory_mb".
     costs: dict[str, Measurement] = Field(default_factory=dict)
 

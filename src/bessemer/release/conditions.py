@@ -25,6 +25,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "counterfactual": ("at_most", "under"),
     "behaviour": ("at_least", "under"),
     "weak_slices": ("at_most",),
+    "leaked": ("at_most",),
 }
 #: What cannot be told without it.
 NEEDED = {**dict.fromkeys(OF_LABELS, "label"), "counterfactual": "under"}

@@ -161,6 +161,11 @@ def _cost(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
     yield _Found(name, measured, "" if measured else f"{name} was not measured")
 
 
+def _leaked(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
+    what = "test rows that stand in an earlier split"
+    yield _Found(what, report.leaked, "" if report.leaked else "they were not counted")
+
+
 def _within(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
     column, value = next((c, cell_name(v)) for c, v in (bound.within or {}).items())
     found = next((s for s in report.slices if (s.column, s.value) == (column, value)), None)
@@ -268,6 +273,7 @@ _SUBJECTS: dict[str, _Read] = {
     **dict.fromkeys(OF_LABELS, _of_label),
     **dict.fromkeys(COSTS, _cost),
     "weak_slices": _weak_slices,
+    "leaked": _leaked,
     "behaviour": _behaviour,
     "counterfactual": _swapped,
 }

@@ -49,8 +49,8 @@ def compare(home: Home, first: str, second: str) -> Comparison:
     ]
     if len(common) < LEAST:
         raise RequestError(
-            f"{first} and {second} were measured on {len(common)} test rows in common, by the same"
-            f" labels; {LEAST} or more are needed.",
+            f"{first} and {second} were measured on {len(common)} test rows in common; {LEAST}"
+            " or more are needed, with the same label.",
             remedy="Give both projects the same test split, as a file of its own.",
         )
     task, their_task = ours.task, theirs.task

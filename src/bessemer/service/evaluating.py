@@ -14,12 +14,12 @@ import numpy as np
 from bessemer.core import digest
 from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.progress import Step, Watcher
-from bessemer.core.report import Mitigated, Report
+from bessemer.core.report import Measurement, Mitigated, Report
 from bessemer.evaluate.answers import answers
 from bessemer.evaluate.comparison import difference
 from bessemer.evaluate.examined import Ask, Examined
 from bessemer.evaluate.report import Subject, groups, report
-from bessemer.measures.intervals import Sampling
+from bessemer.measures.intervals import Sampling, exact
 from bessemer.pretrained import resolve
 from bessemer.service import exporting, logits, mitigating
 from bessemer.service.costs import costs
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from bessemer.serve.residents import Model
     from bessemer.service.pipeline import Pipeline
 
+#: How the findings of `prepare.leakage` begin that are of test rows.
+LEAKED = "text of test "
 #: Two people who differ in nothing but their group may be answered differently.
 CAUTION = (
     "Thresholds differ by group: to decide by somebody's group is unlawful in many places and for"
@@ -64,6 +66,7 @@ def evaluate(pipeline: Pipeline, target: Path) -> str:
         costs=costs(pipeline, model, encoded),
     )
     result, shown = report(subject, plan.evaluate)
+    result = result.model_copy(update={"leaked": _leaked(pipeline, len(found))})
     if plan.project.train.mitigation is not None:
         told = _mitigated(pipeline, subject.examined, result)
         result = result.model_copy(update={"mitigated": told})
@@ -72,6 +75,11 @@ def evaluate(pipeline: Pipeline, target: Path) -> str:
         (target / name).write_text(text + "\n", encoding="utf-8")
     best = result.metrics[result.headline]
     return f"{best.name} {best.value:.4f} [{best.low:.4f}, {best.high:.4f}] on {best.count}"
+
+
+def _leaked(pipeline: Pipeline, count: int) -> Measurement:
+    found = [one for one in pipeline.dataset().findings if one.rule.startswith(LEAKED)]
+    return exact("leaked", sum(one.count for one in found) / count, count)
 
 
 def test(pipeline: Pipeline) -> Examined:
