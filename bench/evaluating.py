@@ -11,7 +11,7 @@ from typing import Any
 from bench.base import OUT, Row, at_most
 from bench.command import bessemer, ran
 from bessemer.core.progress import Watcher
-from bessemer.evaluate.answers import answers
+from bessemer.evaluate.asking import computed
 from bessemer.service import evaluating, exporting
 from bessemer.service.home import open_home
 from bessemer.service.pipeline import Pipeline
@@ -41,7 +41,7 @@ def measure() -> tuple[list[Row], dict[str, Any]]:
     seconds: dict[str, list[float]] = {"forward": [], "evaluate": []}
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        answers(model.run, features, Watcher().step, "forward")
+        computed(model.run, features, Watcher().step, "forward")
         seconds["forward"].append(time.perf_counter() - began)
         target = Path(tempfile.mkdtemp(dir=OUT))
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A part or stage whose code changes must change its version (DESIGN §5).
+"""A part or stage whose code changes must change its version (ARCHITECTURE.md).
 
 Stage outputs are reused under `name@version`, so a change without a new version would serve
 old results as new ones. `python -m tests.rules.test_pins` writes the pins of new versions.
@@ -81,20 +81,21 @@ SHARED = {
     ],
     "stage/export": [
         "release/export.py", "release/packing.py", "pretrained/encoder.py",
-        "measures/calibration.py", "evaluate/answers.py", "service/exporting.py",
+        "measures/calibration.py", "evaluate/asking.py", "service/exporting.py",
         "release/adapting.py", "release/quantising.py", "bundle/weights.py",
         "measures/group_thresholds.py", "service/mitigating.py",
         "engines/base.py::pool",
         "serve/policies.py::batches", *ENCODING,
     ],
     "stage/evaluate": [
-        "service/evaluating.py", "service/memory.py", "core/terms.py", "core/words/terms.json",
+        "service/evaluating.py", "service/costs.py", "service/memory.py", "core/terms.py",
+        "core/words/terms.json",
         *(
             f"evaluate/{name}"
             for name in (
-                "report.py", "examined.py", "answers.py", "slices.py", "calibration.py",
+                "report.py", "examined.py", "asking.py", "slices.py", "calibration.py",
                 "robustness.py", "perturbations.py", "negation.py", "behaviour.py", "swaps.py",
-                "fairness.py", "comparison.py", "costs.py", "words/synonyms.yaml",
+                "fairness.py", "comparison.py", "latency.py", "words/synonyms.yaml",
                 "words/characters.yaml",
             )
         ),

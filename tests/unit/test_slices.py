@@ -12,8 +12,8 @@ from scipy.stats import hypergeom
 
 from bessemer.core.evaluation import Evaluate
 from bessemer.core.project import Labels
-from bessemer.evaluate.costs import LEAST, latency, quantile
 from bessemer.evaluate.examined import Examined
+from bessemer.evaluate.latency import LEAST, latency, quantile
 from bessemer.evaluate.slices import _by_fisher, slices, typical_words
 from bessemer.measures.group_thresholds import needed, offsets, shifted
 from bessemer.measures.intervals import Sampling

@@ -36,14 +36,14 @@ def list_campaigns(
     found = platform(home).campaigns.list(project)
 
     def draw() -> None:
-        from bessemer.cli import draw
+        from bessemer.cli import terminal
 
         rows = [
             (c.id, c.state, c.task, len(c.labels), c.overlap, f"{c.created_at:%Y-%m-%d}", c.by)
             for c in found
         ]
         columns = ("campaign", "state", "task", "labels", "overlap", "begun", "by")
-        draw.table(columns, rows, "no campaigns yet: bessemer label")
+        terminal.table(columns, rows, "no campaigns yet: bessemer label")
 
     show(found, as_json, draw)
 
@@ -63,9 +63,9 @@ def show_campaign(
 def _draw(found: Progress) -> None:
     from rich.markup import escape
 
-    from bessemer.cli import draw
+    from bessemer.cli import terminal
 
-    out, campaign = draw.console(), found.campaign
+    out, campaign = terminal.console(), found.campaign
     share = found.done / found.items if found.items else 0.0
     filled = round(BAR * share)
     out.print(f"[bold]{campaign.id}[/] {campaign.state}")
@@ -85,7 +85,7 @@ def _draw(found: Progress) -> None:
     out.print(f"\n[bold]Agreement[/] Krippendorff's alpha {alpha}")
     rows = [(p.first, p.second, f"{p.both:,}", _number(p.kappa)) for p in found.pairs]
     if rows:
-        draw.table(("annotator", "and", "both labelled", "Cohen's kappa"), rows, "")
+        terminal.table(("annotator", "and", "both labelled", "Cohen's kappa"), rows, "")
     out.print("\n[bold]Annotators[/]")
     people = [
         (
@@ -99,10 +99,10 @@ def _draw(found: Progress) -> None:
         for one in found.annotators
     ]
     columns = ("annotator", "labelled", "skipped", "seconds", "known answers", "probably right")
-    draw.table(columns, people, "nobody has labelled anything yet")
+    terminal.table(columns, people, "nobody has labelled anything yet")
     if found.labels:
         out.print("\n[bold]Labels[/]")
-        draw.table(("label", "items"), [(k, f"{v:,}") for k, v in found.labels.items()], "")
+        terminal.table(("label", "items"), [(k, f"{v:,}") for k, v in found.labels.items()], "")
 
 
 def _of(spent: str, budget: float | None) -> str:

@@ -92,9 +92,9 @@ def release(
 def _run(
     project: Path, until: Until, home: Path | None, as_json: bool, override: str | None = None
 ) -> int:
-    from bessemer.cli import draw
+    from bessemer.cli import draw, terminal
 
-    with draw.Bar() as bar:
+    with terminal.Bar() as bar:
         done = platform(home).run(project, until=until, override=override, watcher=bar)
     if as_json:
         print_json(summary(done))

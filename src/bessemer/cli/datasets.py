@@ -42,7 +42,7 @@ def list_datasets(
     found = platform(home).datasets.list(project)
 
     def draw() -> None:
-        from bessemer.cli import draw
+        from bessemer.cli import terminal
 
         rows = []
         for one in found:
@@ -52,7 +52,7 @@ def list_datasets(
             made = one.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
             rows.append((one.id, counts, len(one.dataset.labels), flaws, made, releases))
         columns = ("data set", "rows", "labels", "findings", "made", "releases")
-        draw.table(columns, rows, "no data sets yet: bessemer prepare")
+        terminal.table(columns, rows, "no data sets yet: bessemer prepare")
 
     show(found, as_json, draw)
 
@@ -104,9 +104,9 @@ def export_dataset(
 def _draw(named: NamedDataset) -> None:
     from rich.markup import escape
 
-    from bessemer.cli import draw
+    from bessemer.cli import draw, terminal
 
-    out = draw.console()
+    out = terminal.console()
     made = named.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     out.print(f"[bold]{named.id}[/] made {made}, {named.task}, digest {named.dataset.digest[:12]}")
     draw.dataset(named.dataset)
@@ -119,7 +119,7 @@ def _draw(named: NamedDataset) -> None:
             for label, count in totals[:MOST]
         ]
         out.print()
-        draw.table(("label", *splits, ""), rows, "no labels")
+        terminal.table(("label", *splits, ""), rows, "no labels")
         if len(totals) > MOST:
             out.print(f"and {len(totals) - MOST} labels more", style="dim")
         edges, per_class = named.profile.edges, zip(*named.profile.lengths.values(), strict=True)
@@ -130,7 +130,7 @@ def _draw(named: NamedDataset) -> None:
             for edge, end, count in zip(edges, ends, sums, strict=True)
         ]
         out.print()
-        draw.table(("characters", "texts", ""), lengths, "no texts")
+        terminal.table(("characters", "texts", ""), lengths, "no texts")
     if named.uses:
         out.print("\n[bold]went into[/]")
     for use in named.uses:
@@ -149,9 +149,9 @@ def _bar(count: int, most: int) -> str:
 def _draw_difference(found: Difference) -> None:
     from rich.markup import escape
 
-    from bessemer.cli import draw
+    from bessemer.cli import terminal
 
-    out = draw.console()
+    out = terminal.console()
     out.print(
         f"[bold]{found.first} → {found.second}[/]: {found.rows[0]:,} → {found.rows[1]:,} rows,"
         f" compared by {found.by}"
@@ -168,7 +168,7 @@ def _draw_difference(found: Difference) -> None:
             tuple(map(_pair, ((one.key, one.key), one.split, one.label, one.text)))[: len(columns)]
             for one in shown
         ]
-        draw.table(columns, rows, "")
+        terminal.table(columns, rows, "")
         if count > len(shown):
             out.print(f"and {count - len(shown):,} more", style="dim")
     if not any(found.counts.values()):
@@ -177,7 +177,7 @@ def _draw_difference(found: Difference) -> None:
         out.print()
         labels = list(found.labels.items())[:MOST]
         sums = [(name, before, after, f"{after - before:+}") for name, (before, after) in labels]
-        draw.table(("label", "before", "after", ""), sums, "")
+        terminal.table(("label", "before", "after", ""), sums, "")
         if len(found.labels) > MOST:
             out.print(f"and {len(found.labels) - MOST} labels more", style="dim")
 

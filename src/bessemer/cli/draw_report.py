@@ -1,17 +1,22 @@
-"""Reports and comparisons, for people at a terminal (Rich)."""
+"""Reports, verdicts and comparisons, for people at a terminal (Rich)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
+from rich.table import Table
 
-from bessemer.cli.draw import console, report, table, verdict
+from bessemer.cli.terminal import console, table
 from bessemer.core.records import Run, RunComparison
 from bessemer.core.report import Comparison, Fairness, Measurement, Report, ReportDocument
+from bessemer.core.verdict import Verdict
 
 #: Slices that are listed; the page has all.
 SLICES = 10
+#: Characters of a picture of an interval, and labels and confusions that are listed.
+SCALE, WEAKEST = 32, 5
+MARKS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "not measured": "[yellow]?[/]"}
 
 
 def document(found: ReportDocument) -> None:
@@ -23,12 +28,80 @@ def document(found: ReportDocument) -> None:
         if rows:
             out.print(f"\n[bold]{heading}[/]")
             table(columns, rows, "")
+    caution(found.report)
     if found.verdict is not None:
         verdict(found.verdict)
     if found.judged is not None:
         told = f"\nThis test split has judged {found.judged} models of at most {found.limit}."
         worn = " It is worn out by choosing: take new test rows." * (found.judged > found.limit)
         out.print(told + worn, style="yellow" if worn else "dim")
+
+
+def report(record: Report) -> None:
+    """Print the metrics with a picture of each interval, the weakest labels, the confusions."""
+    out = console()
+    out.print(
+        f"\n[bold]Report[/] on the {record.split} split, {record.engine},"
+        f" {record.confidence:.0%} intervals"
+    )
+    metrics = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("metric", "value", "interval", f"0{' ' * (SCALE - 2)}1", "examples"):
+        metrics.add_column(name, no_wrap=True)
+    # The one that models are compared by comes first.
+    for metric in sorted(record.metrics.values(), key=lambda m: m.name != record.headline):
+        metrics.add_row(*_cells(metric.name, metric), str(metric.count))
+    out.print(metrics)
+    weak = sorted((c for c in record.classes if c.recall), key=lambda c: c.recall.value)  # type: ignore[union-attr]
+    classes = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("weakest labels", "recall", "interval", f"0{' ' * (SCALE - 2)}1", "examples"):
+        classes.add_column(name, no_wrap=name != "weakest labels", overflow="fold")
+    for entry in weak[:WEAKEST]:
+        assert entry.recall is not None
+        classes.add_row(*_cells(entry.label, entry.recall), str(entry.support))
+    out.print(classes)
+    if record.confusions:
+        out.print("[bold]most often taken for another[/]")
+    for pair in record.confusions[:WEAKEST]:
+        share = f"{pair.share.value:.0%} [{pair.share.low:.0%}, {pair.share.high:.0%}]"
+        out.print(escape(f"  {pair.actual} → {pair.predicted}: {share} of {pair.share.count}"))
+
+
+def verdict(record: Verdict) -> None:
+    """Print the gate's answer, condition by condition."""
+    out = console()
+    word = "[bold green]passed[/]" if record.passed else "[bold red]failed[/]"
+    out.print(f"\n[bold]Gate[/] {word}")
+    if (said := record.override) is not None:
+        out.print(f"  [bold yellow]overridden[/] by {escape(said.by)}: {escape(said.reason)}")
+    for outcome in record.outcomes:
+        mark = MARKS[outcome.state]
+        out.print(
+            f"  {mark} {escape(outcome.condition)}: {outcome.state} — {escape(outcome.because)}"
+        )
+
+
+def _cells(name: str, metric: Measurement) -> tuple[str, str, str, str]:
+    interval = f"[{metric.low:.3f}, {metric.high:.3f}]"
+    return escape(name), f"{metric.value:.4f}", escape(interval), _picture(metric)
+
+
+def _picture(metric: Measurement) -> str:
+    """Draw an interval between 0 and 1: `───├━●━┤───`."""
+    low, value, high = (
+        min(SCALE - 1, max(0, round(x * (SCALE - 1))))
+        for x in (metric.low, metric.value, metric.high)
+    )
+    cells = ["·"] * SCALE
+    for position in range(low, high + 1):
+        cells[position] = "━"
+    cells[value] = "●"
+    return "".join(cells)
+
+
+def caution(record: Report) -> None:
+    """Print what should be asked before the model's mitigation is used, if there is anything."""
+    if record.mitigated is not None and record.mitigated.caution:
+        console().print(f"\n[bold yellow]Caution.[/] {escape(record.mitigated.caution)}")
 
 
 def _released(found: ReportDocument) -> str:
@@ -91,8 +164,6 @@ def _parts(found: Report) -> Iterator[tuple[str, Sequence[str], list[Sequence[st
                 ("price", _signed(changed.price)),
             ],
         )
-        if changed.caution:
-            console().print(f"\n[bold yellow]Caution.[/] {escape(changed.caution)}")
     yield ("Costs", ("", ""), [(c.name, _cost(c)) for c in found.costs.values()])
 
 

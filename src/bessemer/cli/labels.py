@@ -30,9 +30,9 @@ def inspect(
     verbose: VerboseOption = False,
 ) -> None:
     """Tell which labels of the data set are probably wrong; nothing is changed."""
-    from bessemer.cli import draw
+    from bessemer.cli import terminal
 
-    with draw.Bar() as bar:
+    with terminal.Bar() as bar:
         found = platform(home).inspect(project, bar)
 
     def drawn() -> None:
@@ -42,7 +42,7 @@ def inspect(
             if one.error
         ]
         header = ("row", "split", "label", "probably", "chance", "text")
-        draw.table(header, rows[:DRAWN], "no label is taken for an error")
+        terminal.table(header, rows[:DRAWN], "no label is taken for an error")
         told = found.finding
         typer.echo(f"{told.rule}: {told.count} {told.action}, {told.detail}")
 
@@ -68,9 +68,9 @@ def label(
     verbose: VerboseOption = False,
 ) -> None:
     """Choose what to label next, put it up, and tell whether more labels still pay."""
-    from bessemer.cli import draw
+    from bessemer.cli import terminal
 
-    with draw.Bar() as bar:
+    with terminal.Bar() as bar:
         found = platform(home).label(project, items=items, strategy=strategy, watcher=bar)
 
     def drawn() -> None:

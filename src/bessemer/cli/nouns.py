@@ -40,9 +40,9 @@ RouteArgument = Annotated[str, typer.Argument(help="The route's name.")]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    from bessemer.cli import draw
+    from bessemer.cli import terminal
 
-    draw.table(columns, rows, empty)
+    terminal.table(columns, rows, empty)
 
 
 def _time(at: datetime | None) -> str:
@@ -136,10 +136,10 @@ def show_release(
     found = opened.releases.show(release)
 
     def draw() -> None:
-        from bessemer.cli import draw
+        from bessemer.cli import draw_report
 
-        draw.report(found.report)
-        draw.verdict(found.verdict)
+        draw_report.report(found.report)
+        draw_report.verdict(found.verdict)
         typer.echo(f"\n{found.id}, made {_time(found.created_at)} by run {found.run}")
         typer.echo(f"bundle {opened.releases.bundle(found)}")
 

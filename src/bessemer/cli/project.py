@@ -53,11 +53,11 @@ def check(
     found = platform(home).check(project)
 
     def draw() -> None:
-        from bessemer.cli import draw
+        from bessemer.cli import draw, terminal
 
         if explain:
             rows = [(s.key, s.value, s.origin, s.about) for s in found.settings]
-            draw.table(("setting", "value", "from", "meaning"), rows, "")
+            terminal.table(("setting", "value", "from", "meaning"), rows, "")
             typer.echo()
         draw.dataset(found.dataset)
         typer.echo("the project file and its data are in order")

@@ -125,6 +125,10 @@ Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
+#: What a threshold gives one of.
+BOUNDS = ("at_least", "at_most", "gap_at_most", "drop_at_most")
+
+
 class Threshold(Block):
     """A bound on something measured, held by the end of its interval and not by the point."""
 
@@ -151,10 +155,9 @@ class Threshold(Block):
 
     @model_validator(mode="after")
     def _one_bound(self) -> Threshold:
-        bounds = ("at_least", "at_most", "gap_at_most", "drop_at_most")
-        if all(getattr(self, bound) is None for bound in bounds):
+        if all(getattr(self, bound) is None for bound in BOUNDS):
             raise ValueError("needs at_least or at_most")
-        given = [bound for bound in bounds if getattr(self, bound) is not None]
+        given = [bound for bound in BOUNDS if getattr(self, bound) is not None]
         if len(given) > 1 and given != ["at_least", "at_most"]:
             raise ValueError(f"{given[0]} and {given[-1]} exclude each other")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:

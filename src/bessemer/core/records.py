@@ -106,6 +106,13 @@ class RunComparison(Record):
     comparison: Comparison | None
     because: str = ""
 
+    def _repr_html_(self) -> str:
+        """Return what differs and how the models compare, for a notebook."""
+        rows = [(c.key, str(c.first), str(c.second)) for c in self.changed]
+        changed = table("settings that differ", ("", self.first.id, self.second.id), rows)
+        told = self.comparison._repr_html_() if self.comparison else table(self.because, (), ())
+        return changed + told
+
 
 class Release(Record):
     """A model that passed its gate, or was let pass: signed, and named `<project>@<number>`."""

@@ -330,3 +330,7 @@ class ReportDocument(Record):
     #: Models that the test split has judged so far, and how many may be.
     judged: int | None
     limit: int
+
+    def _repr_html_(self) -> str:
+        """Return the report as a notebook shows it."""
+        return self.report._repr_html_()

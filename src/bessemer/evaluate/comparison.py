@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
+from bessemer.evaluate.examined import headline, right
 from bessemer.measures.comparison import Uneven, mcnemar, paired_difference
 from bessemer.measures.intervals import SEEN, Floats, Sampling, bootstrap, of_sums, share
 from bessemer.tasks.base import Answers, Task
@@ -42,11 +42,16 @@ def compare(
         theirs: What the other one does.
         sampling: Coverage, draws, and the clusters of these texts.
     """
+    hits = [right(actual, side) for side in (ours, theirs)]
+    values = [
+        headline(task, some, task.tallies(actual, side), sampling)
+        for some, side in zip(hits, (ours, theirs), strict=True)
+    ]
     return Compared(
-        ours=_headline(task, actual, ours, sampling),
-        theirs=_headline(task, actual, theirs, sampling),
+        ours=values[0],
+        theirs=values[1],
         difference=difference(task, actual, ours, theirs, sampling),
-        uneven=mcnemar(_right(actual, ours), _right(actual, theirs), sampling.clusters),
+        uneven=mcnemar(hits[0], hits[1], sampling.clusters),
     )
 
 
@@ -66,7 +71,7 @@ def difference(
     """
     name = f"{task.metric_names[0]}_difference"
     if task.answers_once:
-        return paired_difference(name, _right(actual, ours), _right(actual, theirs), sampling)
+        return paired_difference(name, right(actual, ours), right(actual, theirs), sampling)
     counts = np.stack([task.tallies(actual, ours), task.tallies(actual, theirs)], axis=1)
 
     def gain(totals: Floats) -> Floats:
@@ -79,17 +84,3 @@ def difference(
         return found
     most = share(name, differ, sampling).high
     return found.model_copy(update={"low": min(found.low, -most), "high": max(found.high, most)})
-
-
-def _headline(
-    task: Task, actual: Sequence[Answers], answered: Sequence[Answers], sampling: Sampling
-) -> Measurement:
-    name = task.metric_names[0]
-    if task.answers_once:
-        return share(name, _right(actual, answered), sampling)
-    counts = task.tallies(actual, answered)
-    return bootstrap(name, of_sums(counts, task.score), len(counts), sampling)
-
-
-def _right(actual: Sequence[Answers], answered: Sequence[Answers]) -> NDArray[np.bool_]:
-    return np.array([a == b for a, b in zip(actual, answered, strict=True)], dtype=bool)

@@ -21,6 +21,35 @@ Ask = Callable[[Sequence[str], str, Sequence[int] | None], tuple[Encoded, list[L
 SHOWN = 5
 
 
+def right(actual: Sequence[Answers], answered: Sequence[Answers]) -> NDArray[np.bool_]:
+    """Return whether all that is answered is right, and all that is right is answered, [n]."""
+    return np.array([a == b for a, b in zip(actual, answered, strict=True)], dtype=bool)
+
+
+def headline(
+    task: Task, hits: NDArray[np.bool_], tallies: NDArray[np.int64], sampling: Sampling
+) -> Measurement:
+    """Return the headline metric of some texts.
+
+    Args:
+        task: Which says what it is.
+        hits: Whether each text is answered rightly, shape [n]; one text at least.
+        tallies: Of these texts; see `Task.tallies`.
+        sampling: Of these texts.
+    """
+    name = task.metric_names[0]
+    if task.answers_once:
+        return share(name, hits, sampling)
+    return bootstrap(name, of_sums(tallies, task.score), len(tallies), sampling)
+
+
+def clusters(cells: Sequence[Any]) -> NDArray[np.int64]:
+    """Return the number of each row's cluster; a row without one is a cluster of its own."""
+    numbers: dict[Any, int] = {}
+    named = [(row,) if cell in (None, "") else cell for row, cell in enumerate(cells)]
+    return np.array([numbers.setdefault(one, len(numbers)) for one in named], dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class Examined:
     """The texts of a split, what is right for each, and what the model says."""
@@ -62,8 +91,7 @@ class Examined:
         """Return whether all that is answered to a text is right, and all that is right is
         answered, shape [n].
         """
-        pairs = zip(self.actual, self.answered, strict=True)
-        return np.array([a == b for a, b in pairs], dtype=bool)
+        return right(self.actual, self.answered)
 
     @cached_property
     def tallies(self) -> NDArray[np.int64]:
@@ -77,11 +105,8 @@ class Examined:
             mask: Of the rows, shape [n]; one at least.
             sampling: Of all rows; by default the split's own.
         """
-        name, chosen = self.task.metric_names[0], (sampling or self.sampling).of(mask)
-        if self.task.answers_once:
-            return share(name, self.right[mask], chosen)
-        counts = self.tallies[mask]
-        return bootstrap(name, of_sums(counts, self.task.score), len(counts), chosen)
+        some = (sampling or self.sampling).of(mask)
+        return headline(self.task, self.right[mask], self.tallies[mask], some)
 
     def example(self, row: int, changed: str | None = None, then: Answers | None = None) -> Example:
         """Return a text of the split as a report shows it."""

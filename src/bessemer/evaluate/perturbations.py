@@ -39,8 +39,6 @@ class Perturbation:
     """
 
     change: Callable[[str, Random], str]
-    #: What it does, in a sentence.
-    about: str
     #: Whether the answer should stay.
     keeps: bool = True
     #: Whether every character stays in its place, so that spans stay where they are.
@@ -170,25 +168,17 @@ def _truncation(text: str, random: Random) -> str:
 
 #: All perturbations by name.
 PERTURBATIONS = {
-    "typos": Perturbation(
-        _typos,
-        "Letters mistyped, dropped, doubled or swapped; Chinese characters taken for others that"
-        " sound or look alike.",
-    ),
-    "case": Perturbation(_case, "All in capitals, or all small.", aligned=True),
-    "punctuation": Perturbation(
-        _punctuation, "The end mark dropped, or one added; commas left out."
-    ),
-    "spacing": Perturbation(
-        _spacing, "Blanks doubled or left out, put around the text or between ideographs."
-    ),
-    "homoglyphs": Perturbation(
-        _homoglyphs, "Latin letters replaced by Cyrillic or Greek ones like them.", aligned=True
-    ),
-    "full-width": Perturbation(
-        _full_width, "ASCII characters in the wide forms of Chinese keyboards.", aligned=True
-    ),
-    "negation": Perturbation(negation, "A negation put in, or taken out.", keeps=False),
-    "synonyms": Perturbation(_with_synonyms, "Words replaced by others of the same meaning."),
-    "truncation": Perturbation(_truncation, "The last third of the words cut off."),
+    # Chinese characters are taken for others that sound or look alike.
+    "typos": Perturbation(_typos),
+    "case": Perturbation(_case, aligned=True),
+    "punctuation": Perturbation(_punctuation),
+    "spacing": Perturbation(_spacing),
+    # Cyrillic or Greek letters for Latin ones like them.
+    "homoglyphs": Perturbation(_homoglyphs, aligned=True),
+    # ASCII characters in the wide forms of Chinese keyboards.
+    "full-width": Perturbation(_full_width, aligned=True),
+    "negation": Perturbation(negation, keeps=False),
+    "synonyms": Perturbation(_with_synonyms),
+    # The last third of the words is cut off.
+    "truncation": Perturbation(_truncation),
 }

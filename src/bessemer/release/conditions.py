@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from bessemer.core.errors import ProjectError, nearest
-from bessemer.core.evaluation import AgainstLive, Condition, Evaluate, Threshold
+from bessemer.core.evaluation import BOUNDS, AgainstLive, Condition, Evaluate, Threshold
+from bessemer.measures.fairness import CRITERIA
 
 NOT_WORSE, BETTER = "not_worse_than", "better_than"
-GAPS = ("demographic_parity", "equal_opportunity", "equalised_odds")
 COSTS = ("latency_ms", "size_mb", "memory_mb")
 MEMORY = "memory_mb"
 #: Of one label, where the condition names it.
 OF_LABELS = ("precision", "recall")
-BOUNDS = ("at_least", "at_most", "gap_at_most", "drop_at_most")
 #: What may stand beside each subject that is no metric: bounds, then whose.
 KNOWN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(GAPS, ("gap_at_most", "across")),
+    **dict.fromkeys(CRITERIA, ("gap_at_most", "across")),
     **dict.fromkeys(COSTS, ("at_most",)),
     **dict.fromkeys(OF_LABELS, ("at_least", "label")),
     "counterfactual": ("at_most", "under"),

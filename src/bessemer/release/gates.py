@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bessemer.core.evaluation import AgainstLive, Threshold
+from bessemer.core.evaluation import BOUNDS, AgainstLive, Threshold
 from bessemer.core.report import (
     NOT_GIVEN,
     Fairness,
@@ -21,8 +21,9 @@ from bessemer.core.report import (
     cell_name,
 )
 from bessemer.core.verdict import Outcome, Verdict
+from bessemer.measures.fairness import CRITERIA
 from bessemer.measures.intervals import exact
-from bessemer.release.conditions import BETTER, BOUNDS, COSTS, GAPS, OF_LABELS, Parsed
+from bessemer.release.conditions import BETTER, COSTS, OF_LABELS, Parsed
 
 #: Loss of the headline metric that `not_worse_than` tolerates.
 MARGIN = 0.02
@@ -204,7 +205,7 @@ def _groups(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
     elif bound.gap_at_most is None:
         yield from (_of_group(name, group) for group in found.groups if not _nobody(group.where))
     else:
-        yield _gap(name, found, f"{name} {'' if name in GAPS else 'gap '}across {told}")
+        yield _gap(name, found, f"{name} {'' if name in CRITERIA else 'gap '}across {told}")
 
 
 def _gap(name: str, found: Fairness, what: str) -> _Found:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from bessemer.core.errors import CorruptError, RequestError
+from bessemer.core.project import Project
 from bessemer.core.records import RunComparison, SettingChange
 from bessemer.core.report import Comparison
 from bessemer.evaluate.comparison import compare as paired
+from bessemer.evaluate.examined import clusters
 from bessemer.measures.intervals import Sampling
+from bessemer.prepare.checks import answers_of
+from bessemer.service.evaluations import Evaluation, run_of
 from bessemer.service.home import Home
-from bessemer.service.measured import Measured, clusters, run_of
 from bessemer.service.recipe import column_of
 from bessemer.service.runs import Runs
 
@@ -24,52 +29,38 @@ def compare(home: Home, first: str, second: str) -> Comparison:
 
     Args:
         home: Where they are recorded.
-        first: A run, a release or a project; see `service.measured.run_of`.
+        first: A run, a release or a project; see `service.evaluations.run_of`.
         second: Another.
 
     Raises:
         UnknownNameError: There is no such run or release.
         RequestError: They cannot be compared; the message says why.
     """
-    ours, theirs = (Measured(home, run_of(home, name)) for name in (first, second))
+    ours, theirs = (Evaluation(home, run_of(home, name)) for name in (first, second))
     if ours.project.task != theirs.project.task:
         raise RequestError(
             f"{first} does {ours.project.task}, {second} {theirs.project.task}.",
             remedy="Compare two models of one task.",
         )
     mine, other = ours.rows(), theirs.rows()
-    texts, others = mine["text"].to_pylist(), other["text"].to_pylist()
-    right, theirs_right = mine["label"].to_pylist(), other["label"].to_pylist()
-    places = {text: place for place, text in enumerate(others)}
-    # Where people have changed their mind about a text, each model was measured by another truth.
-    common = [
-        row
-        for row, text in enumerate(texts)
-        if text in places and right[row] == theirs_right[places[text]]
-    ]
-    if len(common) < LEAST:
+    pairs = _common(mine, other)
+    if len(pairs) < LEAST:
         raise RequestError(
-            f"{first} and {second} were measured on {len(common)} test rows in common; {LEAST}"
+            f"{first} and {second} were measured on {len(pairs)} test rows in common; {LEAST}"
             " or more are needed, with the same label.",
             remedy="Give both projects the same test split, as a file of its own.",
         )
-    task, their_task = ours.task, theirs.task
-    actual = [task.parse(texts[row], right[row] or "") for row in common]
-    answered, said = ours.answers(texts), theirs.answers(others)
-    nothing, none = their_task.nothing, task.nothing
-    instead = [
-        frozenset(none if one == nothing else one for one in said[places[texts[row]]])
-        for row in common
-    ]
-    project = ours.project
-    cluster = project.evaluate.cluster or project.data.split.group
-    numbers = None
-    if cluster:
-        values = mine[column_of(project, cluster)].to_pylist()
-        numbers = clusters([values[row] for row in common])
-    settings = project.evaluate
-    sampling = Sampling(settings.confidence, settings.resamples, project.seed, numbers)
-    found = paired(task, actual, [answered[row] for row in common], instead, sampling)
+    task, nothing = ours.task, theirs.task.nothing
+    rows = [row for row, _ in pairs]
+    answered = ours.answers(mine["text"].to_pylist())
+    said = theirs.answers(other["text"].to_pylist())
+    found = paired(
+        task,
+        answers_of(mine.take(rows), task),
+        [answered[row] for row in rows],
+        [frozenset(task.nothing if a == nothing else a for a in said[place]) for _, place in pairs],
+        _sampling(ours.project, mine.take(rows)),
+    )
     return Comparison(
         first=first,
         second=second,
@@ -80,8 +71,25 @@ def compare(home: Home, first: str, second: str) -> Comparison:
         only_first=found.uneven.only_ours,
         only_second=found.uneven.only_theirs,
         p=found.uneven.p,
-        left_out=len(texts) - len(common),
+        left_out=len(mine) - len(pairs),
     )
+
+
+def _common(mine: pa.Table, other: pa.Table) -> list[tuple[int, int]]:
+    """Return the places of each row that both tables hold.
+
+    Where people have changed their mind about a text, each model was measured by another truth.
+    """
+    texts, labels = (other[name].to_pylist() for name in ("text", "label"))
+    places = {pair: place for place, pair in enumerate(zip(texts, labels, strict=True))}
+    pairs = zip(mine["text"].to_pylist(), mine["label"].to_pylist(), strict=True)
+    return [(row, places[pair]) for row, pair in enumerate(pairs) if pair in places]
+
+
+def _sampling(project: Project, rows: pa.Table) -> Sampling:
+    settings, column = project.evaluate, project.evaluate.cluster or project.data.split.group
+    numbers = clusters(rows[column_of(project, column)].to_pylist()) if column else None
+    return Sampling(settings.confidence, settings.resamples, project.seed, numbers)
 
 
 def side_by_side(home: Home, first: str, second: str) -> RunComparison:

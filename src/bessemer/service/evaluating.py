@@ -15,15 +15,15 @@ from bessemer.core import digest
 from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.progress import Step, Watcher
 from bessemer.core.report import Measurement, Mitigated, Report
-from bessemer.evaluate.answers import answers
+from bessemer.evaluate.asking import computed
 from bessemer.evaluate.comparison import difference
-from bessemer.evaluate.examined import Ask, Examined
+from bessemer.evaluate.examined import Ask, Examined, clusters
 from bessemer.evaluate.report import Subject, groups, report
 from bessemer.measures.intervals import Sampling, exact
 from bessemer.pretrained import resolve
 from bessemer.service import exporting, logits, mitigating
 from bessemer.service.costs import costs
-from bessemer.service.measured import ANSWERS, EXAMPLES, LOGITS, REPORT, clusters, read
+from bessemer.service.evaluations import ANSWERS, EXAMPLES, LOGITS, REPORT, read
 from bessemer.service.recipe import unmitigated
 from bessemer.tasks.base import Encoded, Logits, Task
 
@@ -46,7 +46,7 @@ def evaluate(pipeline: Pipeline, target: Path) -> str:
     model = exporting.model(pipeline, exported["engine"], pipeline.input("export"))
     encoded, _ = pipeline.examples("test")
     step = pipeline.watcher.step
-    pairs = answers(model.seen, encoded.features, step, "evaluate")
+    pairs = computed(model.seen, encoded.features, step, "evaluate")
     found = [pair[0] for pair in pairs]
     logits.write(target / LOGITS, found)
     ours = examined(pipeline, "test", found)
@@ -123,7 +123,7 @@ def _ask(pipeline: Pipeline, model: Model) -> Ask:
         texts: Sequence[str], what: str, rows: Sequence[int] | None
     ) -> tuple[Encoded, list[Logits]]:
         encoded = task.encode(tokens, texts, plan.project.train.max_length)
-        found = answers(model.run, encoded.features, pipeline.watcher.step, what)
+        found = computed(model.run, encoded.features, pipeline.watcher.step, what)
         if rows is not None:
             by_group = mitigating.thresholds(pipeline)
             found = mitigating.shifted(pipeline, "test", found, by_group, rows)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bessemer.bundle import weights
-from bessemer.bundle.format import CONFIG, ENCODER
+from bessemer.bundle.format import ADAPTER, ADAPTER_CONFIG, CONFIG, ENCODER, HEAD, TOKENISER
 from bessemer.core import digest, folder
 from bessemer.core.errors import ContractError, needs
 from bessemer.engines.base import ENGINES
-from bessemer.evaluate.answers import answers
+from bessemer.evaluate.asking import computed
+from bessemer.pretrained import resolve
 from bessemer.serve.residents import Model, attached
 from bessemer.service import logits as kept
 from bessemer.service import mitigating
@@ -52,7 +53,7 @@ def export(pipeline: Pipeline, target: Path) -> dict[str, Any]:
     calibration, by_group = {}, {}
     for name in dict.fromkeys([asked, exact]):
         run = model(pipeline, name, places / name).run
-        logits[name] = answers(run, encoded.features, pipeline.watcher.step, f"validate {name}")
+        logits[name] = computed(run, encoded.features, pipeline.watcher.step, f"validate {name}")
         by_group[name] = mitigating.fitted(pipeline, logits[name], actual)
         # What is promised is promised of what is answered, thresholds by group included.
         served = mitigating.shifted(pipeline, "validation", logits[name], by_group[name])
@@ -142,3 +143,16 @@ def _check_trained(trained: float, exported: float) -> None:
             f"The trained model had a log-loss of {trained:.4f} on validation, the one that"
             f" was saved has {exported:.4f}: the saved weights are not the trained ones."
         )
+
+
+def files(pipeline: Pipeline) -> dict[str, Path]:
+    """Return where the files of a bundle come from that hold what was learnt, by name."""
+    export, train = pipeline.input("export"), pipeline.input("train")
+    engine = ENGINES.load(engine_name(pipeline.exported()["engine"]))
+    names = {*engine.files, ENCODER} - {CONFIG}
+    learnt = {name: train / name for name in (HEAD, ADAPTER, ADAPTER_CONFIG)}
+    return {
+        **{name: export / name for name in sorted(names)},
+        **{name: path for name, path in learnt.items() if path.exists()},
+        TOKENISER: pipeline.plan.base.folder / resolve.TOKENISER,
+    }

@@ -27,7 +27,7 @@ from bessemer.tasks.base import Features
 ASKED = 64
 
 
-def measured(
+def peak_memory(
     engine: str, files: Path, head: Path, features: Sequence[Features], *, pooled: bool
 ) -> Measurement:
     """Return the megabytes that a fresh process has at most while it serves a model.

@@ -175,9 +175,9 @@ class Pipeline:
 
     def report(self) -> tuple[Report, Examples]:
         """Return the report on the test split, and the texts that it shows."""
-        from bessemer.service import measured
+        from bessemer.service import evaluations
 
-        return measured.read(self.input("evaluate"))
+        return evaluations.read(self.input("evaluate"))
 
     def course(self) -> dict[str, tuple[float, ...]]:
         """Return how validation went from epoch to epoch; see `Run.course`."""

@@ -19,18 +19,17 @@ from bessemer.core.evaluation import AgainstLive
 from bessemer.core.records import Deployment, Release
 from bessemer.core.verdict import Override, Verdict
 from bessemer.core.version import VERSION
-from bessemer.evaluate.answers import answers
+from bessemer.evaluate.asking import computed
 from bessemer.evaluate.comparison import difference
 from bessemer.measures.intervals import exact
 from bessemer.release.card import card
 from bessemer.release.gates import Rival, judge
 from bessemer.serve import residents
-from bessemer.service import evaluating, logits, mitigating, signing
-from bessemer.service.costs import bundled
+from bessemer.service import evaluating, exporting, logits, mitigating, signing
 from bessemer.service.deployments import Deployments
+from bessemer.service.evaluations import ANSWERS, LOGITS
 from bessemer.service.home import Home
 from bessemer.service.keys import Keys
-from bessemer.service.measured import ANSWERS, LOGITS
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.recipe import CHAIN
 from bessemer.service.releases import Releases
@@ -130,7 +129,7 @@ def _bundle(pipeline: Pipeline, target: Path, verdict: Verdict) -> str:
         validation_score=exported["validation_score"],
         group_thresholds=mitigating.thresholds(pipeline),
     )
-    for name, path in bundled(pipeline).items():
+    for name, path in exporting.files(pipeline).items():
         # A base's tokenizer belongs to someone else, who may change it.
         (shutil.copyfile if name == TOKENISER else folder.link)(path, target / name)
     documents = {
@@ -234,7 +233,7 @@ def _answers_of(pipeline: Pipeline, live: Release) -> tuple[list[Answers], set[s
             resident = residents.load(bundle)
             step = pipeline.watcher.step
             encoded = resident.encode(texts)
-            seen = answers(resident.model.run, encoded.features, step, "compare with live")
+            seen = computed(resident.model.run, encoded.features, step, "compare with live")
             if (by_group := resident.contents.group_thresholds) is not None:
                 seen = resident.shifted(seen, mitigating.groups(pipeline, "test", by_group.across))
             found = resident.task.answers(encoded, seen, resident.contents.calibration)

@@ -7,8 +7,8 @@ from importlib import resources
 from bessemer.core.errors import UnknownNameError
 from bessemer.core.language import LANGUAGES
 from bessemer.core.report import ReportDocument
+from bessemer.service.evaluations import Evaluation, read, run_of
 from bessemer.service.home import Home
-from bessemer.service.measured import Measured, read, run_of
 
 
 class Reports:
@@ -27,7 +27,7 @@ class Reports:
             UnknownNameError: There is no such run or release.
             RequestError: It has no report.
         """
-        return _document(Measured(self._home, run_of(self._home, run)))
+        return _document(Evaluation(self._home, run_of(self._home, run)))
 
     def page(self, run: str, language: str = "en") -> str:
         """Return a report as one HTML file that needs nothing else.
@@ -43,7 +43,7 @@ class Reports:
 
         if language not in LANGUAGES:
             raise UnknownNameError("language", language, LANGUAGES)
-        measured = Measured(self._home, run_of(self._home, run))
+        measured = Evaluation(self._home, run_of(self._home, run))
         return page(_document(measured), measured.dataset, language)
 
     def sections(self, document: ReportDocument, language: str) -> list[tuple[str, str, str]]:
@@ -66,10 +66,10 @@ class Reports:
         return style.read_text(encoding="utf-8")
 
 
-def _document(measured: Measured) -> ReportDocument:
+def _document(made: Evaluation) -> ReportDocument:
     """Return what an evaluation left behind as the record that the doors hand on."""
-    run, project = measured.run, measured.project
-    report, examples = read(measured.stage("evaluate"))
+    run, project = made.run, made.project
+    report, examples = read(made.stage("evaluate"))
     return ReportDocument(
         run=run.id,
         project=run.project,

@@ -10,8 +10,8 @@ from bessemer.core.progress import Step, Watcher
 from bessemer.core.records import Check, Deployment, Release, Run, Until
 from bessemer.service import judgements
 from bessemer.service.deployments import Deployments, check_no_alias, told
+from bessemer.service.evaluations import ANSWERS
 from bessemer.service.home import Home
-from bessemer.service.measured import ANSWERS
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
 from bessemer.service.recipe import planned
@@ -63,7 +63,7 @@ def run(
     follower = _Follower(runs, record, watcher)
     pipeline = Pipeline(home, found, follower)
     try:
-        follower.record = _walk(pipeline, until, follower, override)
+        _walk(pipeline, until, follower, override)
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "interrupted"
         message = str(error) if isinstance(error, BessemerError) else repr(error)
@@ -105,26 +105,25 @@ class _Follower(Watcher):
         return self.keep(state=state, ended_at=home.clock(), error=error)
 
 
-def _walk(pipeline: Pipeline, until: Until, follower: _Follower, override: str | None) -> Run:
+def _walk(pipeline: Pipeline, until: Until, follower: _Follower, override: str | None) -> None:
     if until == "prepare":
         pipeline.prepare()
-        return follower.record
+        return
     pipeline.train()
     follower.keep(course=pipeline.course())
     if until == "train":
-        return follower.record
+        return
     pipeline.evaluate()
     report, _ = pipeline.report()
     follower.keep(report=report, judged=_judged(pipeline, follower.record.id))
     if until == "evaluate":
-        return follower.record
+        return
     from bessemer.service.releasing import release
 
     verdict, made = release(pipeline, follower.record.id, override)
-    record = follower.keep(verdict=verdict, release=made and made.id)
+    follower.keep(verdict=verdict, release=made and made.id)
     if made is not None and until == "deploy":
         _deploy(pipeline, made, follower, override)
-    return record if made is None else follower.record
 
 
 def _deploy(pipeline: Pipeline, made: Release, follower: _Follower, override: str | None) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bessemer.core import folder
@@ -35,13 +31,6 @@ def read(path: Path) -> tuple[Report, Examples]:
     """Return what `evaluate` wrote into the stage's folder."""
     made = Report.model_validate_json((path / REPORT).read_text(encoding="utf-8"))
     return made, Examples.model_validate_json((path / EXAMPLES).read_text(encoding="utf-8"))
-
-
-def clusters(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return the number of each row's cluster; a row without one is a cluster of its own."""
-    numbers: dict[Any, int] = {}
-    named = [(row,) if value in (None, "") else value for row, value in enumerate(values)]
-    return np.array([numbers.setdefault(one, len(numbers)) for one in named], dtype=np.int64)
 
 
 def run_of(home: Home, name: str) -> Run:
@@ -76,7 +65,7 @@ def run_of(home: Home, name: str) -> Run:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """A run's model on its test rows."""
 
     home: Home

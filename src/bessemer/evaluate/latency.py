@@ -1,4 +1,4 @@
-"""What an answer costs: time of one text alone, measured on the engine that will serve."""
+"""How long an answer takes: of one text alone, on the engine that will serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine answers to many texts, each computed alone as it will be served."""
+"""An engine asked about many texts, each computed alone as it will be served."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from bessemer.core.progress import Progress, Step
 from bessemer.tasks.base import Features
 
 CHUNK = 64
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def answers(
-    run: Callable[[Sequence[Features]], list[Found]],
+def computed(
+    run: Callable[[Sequence[Features]], list[Result]],
     features: Sequence[Features],
     progress: Progress,
     what: str,
-) -> list[Found]:
+) -> list[Result]:
     """Return what an engine makes of each text, in the order of `features`.
 
     Args:
@@ -29,7 +29,7 @@ def answers(
         what: What the watcher is told is being done.
     """
     chunks = [features[start : start + CHUNK] for start in range(0, len(features), CHUNK)]
-    results: list[Found] = []
+    results: list[Result] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in pool.map(run, chunks):
             results += part
