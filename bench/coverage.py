@@ -19,6 +19,8 @@ from bessemer.measures.intervals import Sampling, bootstrap, of_sums, share
 
 Raw = dict[str, Any]
 Simulate = Callable[[np.random.Generator, int], Measurement]
+#: Draws how many texts each cluster has.
+Layout = Callable[[np.random.Generator], NDArray[np.int64]]
 SIMULATIONS = 2000
 #: Fewer than a report's, which takes 1,000: it leaves the ends a little less sure.
 DRAWS = 300
@@ -41,6 +43,13 @@ CURVES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 }
 
 
+LAYOUTS: dict[str, Layout] = {
+    "300 clusters of about 10": lambda draw: draw.poisson(9, 300) + 1,
+    "5 clusters of about 20": lambda draw: draw.poisson(19, 5) + 1,
+    "a cluster of 100 among 100 of 1": lambda draw: np.array([100, *[1] * 100]),
+}
+
+
 def measure() -> tuple[list[Row], Raw]:
     """Return the rows of all parts, and what they were computed from."""
     parts = {
@@ -49,6 +58,7 @@ def measure() -> tuple[list[Row], Raw]:
         "paired": paired,
         "calibration": calibration,
         "clusters": clustered,
+        "few": few,
         "equal models": equal_models,
     }
     found = {name: part() for name, part in parts.items()}
@@ -177,40 +187,73 @@ def calibration() -> tuple[list[Row], Raw]:
 
 def clustered() -> tuple[list[Row], Raw]:
     """Return how often intervals hold the truth where texts of one customer are alike."""
-    count, size, right = 300, 10, 0.9
+    right = 0.9
 
-    def texts(draw: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        clusters = np.repeat(np.arange(count), draw.poisson(size - 1, count) + 1)
-        return clusters, draw.beta(9 * right, 9 * (1 - right), count)[clusters]
+    def texts(
+        draw: np.random.Generator, layout: Layout
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        sizes = layout(draw)
+        chances = draw.beta(9 * right, 9 * (1 - right), len(sizes))
+        return np.repeat(np.arange(len(sizes)), sizes), np.repeat(chances, sizes)
 
-    def shares(draw: np.random.Generator, seed: int) -> Measurement:
-        clusters, chances = texts(draw)
-        hits = draw.random(len(chances)) < chances
-        return share("share", hits, Sampling(CONFIDENCE, DRAWS, seed, clusters))
+    def shares(layout: Layout) -> Simulate:
+        def once(draw: np.random.Generator, seed: int) -> Measurement:
+            clusters, chances = texts(draw, layout)
+            hits = draw.random(len(chances)) < chances
+            return share("share", hits, Sampling(CONFIDENCE, DRAWS, seed, clusters))
 
-    def pairs(draw: np.random.Generator, seed: int) -> Measurement:
-        clusters, chances = texts(draw)
-        same = draw.random(len(chances)) < 0.5
-        ours = draw.random(len(chances)) < chances
-        theirs = np.where(same, ours, draw.random(len(chances)) < chances)
-        return paired_difference("d", ours, theirs, Sampling(CONFIDENCE, DRAWS, seed, clusters))
+        return once
 
-    def means(draw: np.random.Generator, seed: int) -> Measurement:
-        clusters, chances = texts(draw)
-        hits = (draw.random(len(chances)) < chances).astype(np.int64)
-        counts = np.stack([hits, np.ones_like(hits)], axis=1)
-        drawn = of_sums(counts, lambda totals: totals[:, 0] / totals[:, 1])
-        return bootstrap("mean", drawn, len(hits), Sampling(CONFIDENCE, DRAWS, seed, clusters))
+    def pairs(layout: Layout) -> Simulate:
+        def once(draw: np.random.Generator, seed: int) -> Measurement:
+            clusters, chances = texts(draw, layout)
+            same = draw.random(len(chances)) < 0.5
+            ours = draw.random(len(chances)) < chances
+            theirs = np.where(same, ours, draw.random(len(chances)) < chances)
+            return paired_difference("d", ours, theirs, Sampling(CONFIDENCE, DRAWS, seed, clusters))
 
-    name = f"{count} clusters of about {size}"
+        return once
+
+    def means(layout: Layout) -> Simulate:
+        def once(draw: np.random.Generator, seed: int) -> Measurement:
+            clusters, chances = texts(draw, layout)
+            return _mean(draw.random(len(chances)) < chances, seed, clusters)
+
+        return once
+
     return _rows(
         {
-            f"share, {name}": (right, shares),
-            f"paired difference, {name}": (0.0, pairs),
-            f"bootstrap, {name}": (right, means),
+            f"{what}, {name}": (truth, simulate(layout))
+            for name, layout in LAYOUTS.items()
+            for what, truth, simulate in (
+                ("share", right, shares),
+                ("paired difference", 0.0, pairs),
+                ("bootstrap", right, means),
+            )
         },
         _at_least,
     )
+
+
+def few() -> tuple[list[Row], Raw]:
+    """Return how often the bootstrap's interval holds the truth where few texts are wrong."""
+
+    def simulate(right: float, count: int) -> Simulate:
+        return lambda draw, seed: _mean(draw.random(count) < right, seed, None)
+
+    return _rows(
+        {
+            f"bootstrap, {right:g} of {count:,}": (right, simulate(right, count))
+            for right, count in ((0.98, 30), (0.995, 100), (0.98, 300))
+        },
+        _at_least,
+    )
+
+
+def _mean(hits: NDArray[np.bool_], seed: int, clusters: NDArray[np.int64] | None) -> Measurement:
+    counts = np.stack([hits, np.ones_like(hits)], axis=1).astype(np.int64)
+    drawn = of_sums(counts, lambda totals: totals[:, 0] / totals[:, 1])
+    return bootstrap("mean", drawn, len(hits), Sampling(CONFIDENCE, DRAWS, seed, clusters))
 
 
 def equal_models() -> tuple[list[Row], Raw]:

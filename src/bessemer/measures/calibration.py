@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
-from bessemer.measures.intervals import Sampling, share, stretch
+from bessemer.measures.intervals import Sampling, equal_clusters, share, stretch
 
 Floats = NDArray[np.float64]
 #: Bins of the calibration error.
@@ -121,7 +121,7 @@ def measured_error(told: Sequence[Sequence[tuple[float, bool]]], sampling: Sampl
         noise = np.random.default_rng(sampling.seed).multivariate_normal(
             np.zeros(len(gaps)), covariance, sampling.resamples, method="eigh"
         )
-        noise *= stretch(count, sampling.confidence) * ((count - 1) / count) ** 0.5
+        noise *= stretch(equal_clusters(units), sampling.confidence)
         low, high = _inverted(gaps, noise, (1 - sampling.confidence) / 2)
     if right.all():  # which says little about how many wrong ones there are outside the sample
         least = share("right", right, sampling.over(rows)).low

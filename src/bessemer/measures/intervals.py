@@ -126,11 +126,9 @@ def effective_count(
     """
     count, mean = len(hits), float(hits.mean())
     sizes = np.bincount(clusters)
-    units = len(sizes)
+    units, worth = len(sizes), equal_clusters(clusters)
     if units < 2:
         return 1.0
-    # As many clusters, were they equally large (Kish 1965).
-    worth = count**2 / float((sizes.astype(np.float64) ** 2).sum())
     if mean in (0.0, 1.0):  # nothing varies, within a cluster or between them
         effective = worth
     else:
@@ -144,20 +142,26 @@ def effective_count(
     return max(1.0, effective * few**2)
 
 
-def stretch(units: int, confidence: float) -> float:
+def equal_clusters(clusters: NDArray[np.int64]) -> float:
+    """Return how many clusters these are worth, were all equally large (Kish 1965)."""
+    sizes = np.bincount(clusters).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes @ sizes))
+
+
+def stretch(units: float, confidence: float) -> float:
     """Return how much wider an interval of few independent units is than the normal one.
 
     Their spread is known from themselves alone, and seen too small: Student's t for the normal
     quantile, and the root of n / (n - 1).
 
     Args:
-        units: How many examples or clusters there are, 2 at least.
+        units: How many examples or equally large clusters there are, more than 1.
         confidence: Coverage of the interval.
     """
     from scipy.special import ndtri, stdtrit
 
-    tail = 0.5 + confidence / 2
-    return float(stdtrit(units - 1, tail) / ndtri(tail) * np.sqrt(units / (units - 1)))
+    tail, freedom = 0.5 + confidence / 2, max(1.0, units - 1)
+    return float(stdtrit(freedom, tail) / ndtri(tail) * np.sqrt(units / freedom))
 
 
 def bootstrap(
@@ -187,7 +191,7 @@ def bootstrap(
         bounds: Smallest and largest value that the statistic can take.
     """
     value = float(statistic(np.ones((1, count)))[0])
-    units = count if sampling.clusters is None else int(sampling.clusters.max()) + 1
+    units = float(count) if sampling.clusters is None else equal_clusters(sampling.clusters)
     low, high = bounds
     if units > 1:
         values = np.concatenate([statistic(weights) for weights in sampling.draws(count)])
