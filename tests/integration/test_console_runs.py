@@ -66,11 +66,12 @@ def test_runs_are_listed_the_newest_first(shared: Server) -> None:
 
 def test_older_runs_are_counted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     newest = again(server.platform)
+    older = len(server.platform.runs.list()) - 1  # other tests may have run the project, too
     monkeypatch.setattr(runs, "MOST", 1)
     with logged_in(server) as client:
         for room in (ROOM, REPORTS):
             page = client.get(room).text
-            assert "And 1 older ones" in page
+            assert f"And {older} older ones" in page
             assert newest.id in page
             assert first(server.platform).id not in page
 

@@ -34,10 +34,10 @@ from bessemer.train.search import (
 )
 
 TRAIN = (
-    "method: full, max_length: 16, epochs: 3, batch_size: 20, checkpoint_every: 4, "
+    "method: full, max_length: 16, epochs: 3, batch_size: 10, checkpoint_every: 4, "
     "choose_by: log_loss"
 )
-SPACE = "{learning_rate: [1e-4, 0.5], class_weight: [none, balanced], dropout: [0, 0.2]}"
+SPACE = "{learning_rate: [1e-3, 0.5], class_weight: [none, balanced], dropout: [0, 0.2]}"
 
 
 class Kept(Watcher):

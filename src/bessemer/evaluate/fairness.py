@@ -34,7 +34,7 @@ Positive = dict[str | None, tuple[Mask, Mask]]
 MOST_GROUPS = 50
 #: Draws of the bootstrap that lie beyond either end of an interval, so that the end is no accident;
 #: and draws at most: ends that are farther out are a normal's.
-DRAWS_BEYOND, MOST_DRAWS = 5, 20_000
+DRAWS_BEYOND, MOST_DRAWS = 5, 5_000
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
 
