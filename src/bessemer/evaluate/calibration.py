@@ -20,7 +20,7 @@ AT_ONCE = 1000
 #: Precisions for which the report tells what it takes.
 PRECISIONS = (0.9, 0.95, 0.98, 0.99)
 #: Of each text the score of each of its answers, and whether that answer is right.
-Told = list[list[tuple[float, bool]]]
+Scored = list[list[tuple[float, bool]]]
 
 
 def calibration_report(examined: Examined, validation: Examined | None) -> CalibrationReport | None:
@@ -30,8 +30,8 @@ def calibration_report(examined: Examined, validation: Examined | None) -> Calib
         examined: The test split.
         validation: The validation split, where thresholds are chosen; without it none are.
     """
-    after = _told(examined, examined.told)
-    before = _told(examined, _uncalibrated(examined))
+    after = _scored(examined, examined.predictions)
+    before = _scored(examined, _uncalibrated(examined))
     if not any(after) or not any(before):
         return None
     once = examined.task.answers_once
@@ -64,13 +64,13 @@ def _uncalibrated(examined: Examined) -> list[list[dict[str, Any]]]:
         texts, features = examined.encoded.texts[part], examined.encoded.features[part]
         some = replace(examined.encoded, texts=texts, features=features)
         every = task.decode(some, examined.logits[part], calibration, 0)
-        for scores, told in zip(every, examined.told[part], strict=True):
+        for scores, told in zip(every, examined.predictions[part], strict=True):
             known = {one["label"]: one for one in scores}
             rows.append([known[one["label"]] for one in told])
     return rows
 
 
-def _told(examined: Examined, predictions: list[list[dict[str, Any]]]) -> Told:
+def _scored(examined: Examined, predictions: list[list[dict[str, Any]]]) -> Scored:
     return [
         [(one["score"], _answer(one) in right) for one in row]
         for row, right in zip(predictions, examined.actual, strict=True)
@@ -85,19 +85,19 @@ def _answer(told: dict[str, Any]) -> str | Span:
     return Span(told["start"], told["end"], told["entity_group"])
 
 
-def _flat(told: Told) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
+def _flat(scored: Scored) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
     """Return score, whether it is right, and the number of its text, of each answer."""
-    pairs = [pair for row in told for pair in row]
+    pairs = [pair for row in scored for pair in row]
     return (
         np.array([score for score, _ in pairs], dtype=np.float64),
         np.array([right for _, right in pairs], dtype=bool),
-        np.repeat(np.arange(len(told)), [len(row) for row in told]),
+        np.repeat(np.arange(len(scored)), [len(row) for row in scored]),
     )
 
 
-def _bins(told: Told, examined: Examined) -> list[Bin]:
+def _bins(scored: Scored, examined: Examined) -> list[Bin]:
     """Return bins of about as many answers each, surest last."""
-    score, right, rows = _flat(told)
+    score, right, rows = _flat(scored)
     number = binned(score)
     parts = (np.flatnonzero(number == one) for one in range(number.max() + 1))
     return [
@@ -115,9 +115,9 @@ def _given(examined: Examined) -> NDArray[np.bool_]:
     return np.array([nothing not in one for one in examined.answered], dtype=bool)
 
 
-def _curve(told: Told, given: NDArray[np.bool_] | None) -> tuple[Point, ...]:
+def _curve(scored: Scored, given: NDArray[np.bool_] | None) -> tuple[Point, ...]:
     """Return the risk-coverage curve of all answers, or of those to the texts of a mask."""
-    score, right, rows = _flat(told)
+    score, right, rows = _flat(scored)
     kept = np.ones(len(score), dtype=bool) if given is None else given[rows]
     if not kept.any():
         return ()

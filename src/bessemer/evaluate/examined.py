@@ -72,7 +72,7 @@ class Examined:
         return len(self.actual)
 
     @cached_property
-    def told(self) -> list[list[dict[str, Any]]]:
+    def predictions(self) -> list[list[dict[str, Any]]]:
         """Return what is answered to each text, as it is served."""
         return self.task.decode(self.encoded, self.logits, self.calibration, None)
 
@@ -84,7 +84,7 @@ class Examined:
     @cached_property
     def score(self) -> NDArray[np.float64]:
         """Return how sure the answer to each text is: the lowest score in it, shape [n]."""
-        return np.array([self.task.brief(one)[1] for one in self.told], dtype=np.float64)
+        return np.array([self.task.brief(one)[1] for one in self.predictions], dtype=np.float64)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

@@ -74,7 +74,7 @@ def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
         calibration=calibration_report(examined, subject.validation),
         robustness=tuple(one for one, _ in changed.values()),
         behaviour=tuple(tests),
-        fairness=tuple(groups(examined, settings)),
+        fairness=tuple(fairness_of(examined, settings)),
         counterfactual=tuple(one[0] for one in swapped.values() if one is not None),
         costs=subject.costs,
     )
@@ -87,7 +87,7 @@ def report(subject: Subject, settings: Evaluate) -> tuple[Report, Examples]:
     )
 
 
-def groups(examined: Examined, settings: Evaluate) -> list[Fairness]:
+def fairness_of(examined: Examined, settings: Evaluate) -> list[Fairness]:
     """Return how the groups of the protected columns compare."""
     return fairness(examined, settings.protected, settings.favourable, settings.least)
 

@@ -6,9 +6,11 @@ What needs no data set, `service.recipe` has looked up before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from bessemer.core.errors import ProjectError, UnknownNameError, nearest
+from bessemer.core.dataset import SPLITS
+from bessemer.core.errors import ProjectError, UnknownNameError
 from bessemer.core.evaluation import AgainstLive
 from bessemer.core.report import cell_name
 from bessemer.evaluate import behaviour
@@ -25,7 +27,8 @@ def check(pipeline: Pipeline) -> None:
     """Hold the columns and tests that `evaluate` and the gate name against the data set.
 
     Raises:
-        ProjectError: There is no such column, or a test wants a label that is not learnt.
+        UnknownNameError: There is no such column, label or value.
+        ProjectError: A condition is about what nobody can judge.
     """
     settings, dataset = pipeline.plan.evaluate, pipeline.dataset()
     project = pipeline.plan.project
@@ -33,12 +36,8 @@ def check(pipeline: Pipeline) -> None:
     for name in asked:
         if name is None or column_of(project, name) in dataset.columns:
             continue
-        close = nearest(name, dataset.columns)
-        raise ProjectError(
-            f"The data set has no column {name!r}, which evaluate or the gate names.",
-            remedy=(f"Did you mean {close!r}? " if close else "")
-            + f"It has {', '.join(dataset.columns)}.",
-        )
+        where = "evaluate or the gate: "
+        raise UnknownNameError("column", name, dataset.columns, where=where)
     for label in settings.favourable:
         if label not in dataset.labels:
             where = "evaluate.favourable: "
@@ -49,7 +48,7 @@ def check(pipeline: Pipeline) -> None:
             remedy="Name only those that are good to get.",
         )
     for name in settings.protected:
-        groups(name, pipeline.column("test", name))
+        groups(name, list(chain(*(pipeline.column(split, name) for split in SPLITS))))
     _check_gate(pipeline, dataset.labels)
     behaviour.check(settings.behaviour, pipeline.task, dataset.labels)
 

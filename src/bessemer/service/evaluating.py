@@ -18,7 +18,7 @@ from bessemer.core.report import Measurement, Mitigated, Report
 from bessemer.evaluate.asking import computed
 from bessemer.evaluate.comparison import difference
 from bessemer.evaluate.examined import Ask, Examined, clusters
-from bessemer.evaluate.report import Subject, groups, report
+from bessemer.evaluate.report import Subject, fairness_of, report
 from bessemer.measures.intervals import Sampling, exact
 from bessemer.pretrained import resolve
 from bessemer.service import exporting, logits, mitigating
@@ -82,7 +82,7 @@ def _leaked(pipeline: Pipeline, count: int) -> Measurement:
     return exact("leaked", sum(one.count for one in found) / count, count)
 
 
-def test(pipeline: Pipeline) -> Examined:
+def examined_test(pipeline: Pipeline) -> Examined:
     """Return the test split with what was computed for it."""
     return examined(pipeline, "test", logits.read(pipeline.input("evaluate") / LOGITS))
 
@@ -150,7 +150,7 @@ def _mitigated(pipeline: Pipeline, ours: Examined, made: Report) -> Mitigated:
     assert name is not None
     other = Chain(pipeline.home, unmitigated(pipeline.plan), _Without(pipeline.watcher))
     before, _ = read(other.evaluate())
-    theirs = test(other)
+    theirs = examined_test(other)
     task: Task = pipeline.task
     price = difference(task, ours.actual, ours.answered, theirs.answered, ours.sampling)
     return Mitigated(
@@ -158,6 +158,6 @@ def _mitigated(pipeline: Pipeline, ours: Examined, made: Report) -> Mitigated:
         before=before.metrics[made.headline],
         after=made.metrics[made.headline],
         price=price,
-        fairness=tuple(groups(theirs, pipeline.plan.evaluate)),
+        fairness=tuple(fairness_of(theirs, pipeline.plan.evaluate)),
         caution=CAUTION if name == "group-thresholds" else "",
     )

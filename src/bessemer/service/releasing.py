@@ -198,7 +198,7 @@ def _rival(pipeline: Pipeline, live: Deployment | None) -> Rival | None:
     ):
         return None
     found = Releases(pipeline.home).show(live.release)
-    ours = evaluating.test(pipeline)
+    ours = evaluating.examined_test(pipeline)
     model = Runs(pipeline.home).show(found.run).stages.get("export")
     if model == pipeline.plan.keys["export"]:
         # The same model answers alike on all texts there are, not on these alone.

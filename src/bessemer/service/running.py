@@ -115,7 +115,7 @@ def _walk(pipeline: Pipeline, until: Until, follower: _Follower, override: str |
         return
     pipeline.evaluate()
     report, _ = pipeline.report()
-    follower.keep(report=report, judged=_judged(pipeline, follower.record.id))
+    follower.keep(report=report, judged=_count_judgement(pipeline, follower.record.id))
     if until == "evaluate":
         return
     from bessemer.service.releasing import release
@@ -176,7 +176,7 @@ def _allowed(
     return override is not None
 
 
-def _judged(pipeline: Pipeline, run: str) -> int:
+def _count_judgement(pipeline: Pipeline, run: str) -> int:
     """Return how many models the test split has judged; its rows count, not where they lie."""
     told = json.loads((pipeline.input("evaluate") / ANSWERS).read_text(encoding="utf-8"))
     return judgements.count(pipeline.home, told["test"], pipeline.plan.keys["export"], run)
