@@ -329,6 +329,12 @@ def test_a_few_right_answers_do_not_show_that_scores_can_be_believed() -> None:
     found = measured_error([[(1.0, True)]] * 50, Sampling(0.95, 100, 0))
     assert (found.value, found.low) == (0, 0)
     assert found.high == pytest.approx(1 - wilson("s", 50, 50, 0.95).low)
+    # Nor does one wrong answer among them that happens to be as sure as it should be.
+    told = [[(0.998, True)]] * 20 + [[(0.6, False)], [(0.7, True)], [(0.85, True)]]
+    told += [[(1 - 10.0**-place, True)] for place in np.linspace(3, 9, 200)]
+    lucky = measured_error(told, Sampling(0.95, 1000, 0))
+    assert lucky.value < 0.001
+    assert lucky.high > 0.02
     one = measured_error([[(0.9, True)]], Sampling(0.95, 100, 0))
     assert (one.low, one.high) == (0, 1)
 

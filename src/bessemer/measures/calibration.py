@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bessemer.core.report import Measurement
-from bessemer.measures.intervals import Sampling, equal_clusters, share, stretch
+from bessemer.measures.intervals import SEEN, Sampling, equal_clusters, share, stretch
 
 Floats = NDArray[np.float64]
 #: Bins of the calibration error.
@@ -123,9 +123,11 @@ def measured_error(told: Sequence[Sequence[tuple[float, bool]]], sampling: Sampl
         )
         noise *= stretch(equal_clusters(units), sampling.confidence)
         low, high = _inverted(gaps, noise, (1 - sampling.confidence) / 2)
-    if right.all():  # which says little about how many wrong ones there are outside the sample
-        least = share("right", right, sampling.over(rows)).low
-        high = max(high, float(confidence.mean()) - least)
+    if min(right.sum(), (~right).sum()) < SEEN:
+        # Where so few are wrong, their noise is known too little. But the error is no less than the
+        # gap of all answers together.
+        together, sure = share("right", right, sampling.over(rows)), float(confidence.mean())
+        high = max(high, sure - together.low, together.high - sure)
     return Measurement(
         name="calibration_error",
         value=value,
