@@ -16,7 +16,7 @@ from bessemer.console.intervals import around_zero, holding
 from bessemer.console.pages import Pages
 from bessemer.core.axis import EDGE
 from bessemer.core.records import Run
-from bessemer.core.report import Measurement
+from bessemer.core.report import ERRORS, Measurement
 from bessemer.core.verdict import Outcome, Override, Verdict
 from bessemer.service.platform import Platform
 
@@ -150,7 +150,7 @@ def test_two_runs_side_by_side(server: Server) -> None:
         page = client.get(address).text
         for told in ("data.source", "长.csv", "1 h 6 min", "accuracy", "McNemar", "not told apart"):
             assert told in page
-        assert page.count('class="one-2"') == len(like.report.metrics)
+        assert page.count('class="one-2"') == len(like.report.metrics.keys() - ERRORS)
         assert client.get(ROOM, params={"first": other.id}).status_code == 200
         assert client.get(f"{ROOM}/{like.id}/compare/{like.id}").status_code == 400
         wild = client.get(ROOM, params={"first": "//evil", "second": "a?b#c"})
@@ -234,6 +234,11 @@ def test_values_lie_on_one_axis() -> None:
     middle = around_zero(measured(-0.02, -0.09, 0.05))
     assert middle.at(0.0) == "50.00%"
     assert (middle.low, middle.high) == pytest.approx((-0.1, 0.1))
+
+
+def test_errors_lie_on_no_axis_with_what_should_be_high() -> None:
+    error = measured(0.01, 0.0, 0.02).model_copy(update={"name": "calibration_error"})
+    assert holding([measured(0.9, 0.88, 0.93), error]).low >= 0.85
 
 
 def test_durations_are_told_as_people_tell_them() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bessemer.core.axis import Axis, axis
-from bessemer.core.report import Measurement
+from bessemer.core.report import ERRORS, Measurement
 
 
 def holding(measured: Iterable[Measurement | None]) -> Axis:
-    """Return an axis that holds all values with their intervals."""
-    return axis(end for one in measured if one is not None for end in (one.low, one.high))
+    """Return an axis that holds all values with their intervals, but for errors."""
+    drawn = (one for one in measured if one is not None and one.name not in ERRORS)
+    return axis(end for one in drawn for end in (one.low, one.high))
 
 
 def around_zero(measured: Measurement) -> Axis:

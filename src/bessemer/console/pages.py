@@ -16,6 +16,7 @@ from bessemer.console import language
 from bessemer.console.guard import CONSOLE, may
 from bessemer.core.language import LANGUAGES
 from bessemer.core.records import Role
+from bessemer.core.report import ERRORS
 from bessemer.core.version import VERSION
 
 #: The cookie that holds light or dark, where the reader has chosen.
@@ -47,7 +48,7 @@ class Pages:
             "signed": _signed,
             "warmth": _warmth,
         }
-        self._templates.globals |= {"version": VERSION}
+        self._templates.globals |= {"version": VERSION, "errors": ERRORS}
         self._rooms = tuple(rooms)
 
     def rooms(self, role: Role) -> list[str]:

@@ -23,6 +23,11 @@ Interval = Literal[
 ]
 
 
+#: Metrics of which less is better. On an axis with the others they would lie at its other end, and
+#: leave no room to tell any interval from another.
+ERRORS = frozenset({"calibration_error"})
+
+
 class Measurement(Record):
     """One value with its interval: what was measured, on how many examples."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bessemer.core.axis import Axis, axis
-from bessemer.core.report import Fairness, Gap, Measurement, Mitigated, Perturbed, Report
+from bessemer.core.report import ERRORS, Fairness, Gap, Measurement, Mitigated, Perturbed, Report
 
 #: Slices and labels that are drawn, and labels that a heat map has room for.
 MOST_SLICES, MOST_LABELS, MOST_HEAT = 40, 20, 25
@@ -28,6 +28,8 @@ class Row:
     other: float | None = None
     #: Whether there is something to measure: not where a change turns the meaning round.
     due: bool = True
+    #: Whether it is drawn on the axis of the others.
+    drawn: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Forest:
     @property
     def axis(self) -> Axis | None:
         """Return what they lie on; None where nothing was measured."""
-        told = [row.measured for row in self.rows if row.measured is not None]
+        told = [row.measured for row in self.rows if row.measured is not None and row.drawn]
         ends = [end for one in told for end in (one.low, one.high)]
         others = [row.other for row in self.rows if row.measured and row.other is not None]
         held = [] if self.overall is None else [self.overall]
@@ -72,7 +74,10 @@ def overall(report: Report) -> float | None:
 
 def metrics(report: Report) -> Forest:
     """Return all metrics of the split."""
-    rows = [Row(name, one, one, one.count) for name, one in report.metrics.items()]
+    rows = [
+        Row(name, one, one, one.count, drawn=name not in ERRORS)
+        for name, one in report.metrics.items()
+    ]
     return Forest(rows, None)
 
 
