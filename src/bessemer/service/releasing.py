@@ -68,11 +68,7 @@ def _released(pipeline: Pipeline, run: str, override: str | None) -> tuple[Verdi
     home, key = pipeline.home, pipeline.plan.keys["release"]
     project, releases = pipeline.plan.project, Releases(pipeline.home)
     report, _ = pipeline.report()
-    known = {
-        one.bundle: one.verdict
-        for one in releases.list(project.name)
-        if home.stages.has("release", one.bundle)
-    }
+    known = {one.bundle: one.verdict for one in releases.list(project.name)}
     verdict = known.get(key) or judge_against(pipeline, Deployments(home).live(project.route))
     if not verdict.passed:
         if override is None:
