@@ -289,6 +289,7 @@ def test_a_mitigation_is_held_against_the_model_without_it(tiny: Path, tmp_path:
     done = platform.run(write(place, rules.replace("MITIGATION", "reweigh")), until="evaluate")
     told = done.report.mitigated
     assert told.mitigation == "reweigh"
+    assert done.judged == 2  # the model without it was measured on these rows, too
     assert told.after == done.report.metrics["accuracy"]
     assert told.price.value == pytest.approx(told.after.value - told.before.value)
     assert [one.across for one in told.fairness] == [("gender",)]

@@ -14,7 +14,7 @@ from bessemer.service.evaluations import ANSWERS
 from bessemer.service.home import Home
 from bessemer.service.pipeline import Pipeline
 from bessemer.service.project_file import Loaded, explain
-from bessemer.service.recipe import planned
+from bessemer.service.recipe import planned, unmitigated
 from bessemer.service.releases import tell_override
 from bessemer.service.runs import Runs
 
@@ -178,8 +178,12 @@ def _allowed(
 
 def _count_judgement(pipeline: Pipeline, run: str) -> int:
     """Return how many models the test split has judged; its rows count, not where they lie."""
+    plan = pipeline.plan
     told = json.loads((pipeline.input("evaluate") / ANSWERS).read_text(encoding="utf-8"))
-    return judgements.count(pipeline.home, told["test"], pipeline.plan.keys["export"], run)
+    models = [plan.keys["export"]]
+    if plan.project.train.mitigation is not None:
+        models.append(unmitigated(plan).keys["export"])  # which it is held against
+    return [judgements.count(pipeline.home, told["test"], model, run) for model in models][-1]
 
 
 def _failed(record: Run) -> bool:
