@@ -246,6 +246,7 @@ def test_reports_that_are_gone_or_never_were(judged: tuple[Platform, Path, Run])
         (("[typos, case]", "[typo]"), "line 9: .*Did you mean 'typos'"),
         (("counterfactual: [gender]", "counterfactual: [sex]"), "line 10: .*'sex'"),
         (("under: typos", "under: typoz"), "line 18: .*Did you mean 'typos'"),
+        (("slices: channel", "slices: text"), "'text' tells every row from every other"),
         (("channel: web", "channel: fax"), "no test row with channel = 'fax'.*Known: app, web"),
         (("label: gift_card,", "label: giftcard,"), "gift_card"),
         (("must: keep", "must: stay"), "line 12"),

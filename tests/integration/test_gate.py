@@ -74,6 +74,23 @@ def test_other_names_for_labels_make_no_model_better(
     assert because(done) == [("not measured", lacks)] * 2
 
 
+def test_a_release_that_never_says_that_nothing_fits_is_not_blamed_for_it(
+    opened: tuple[Platform, str], tmp_path: Path
+) -> None:
+    platform, base = opened
+    first = write_project(tmp_path / "first", base)
+    none = small_rows()[0][1]
+    rows = [row for row in small_rows() if row[1] != none]
+    write_csv(first / "table.csv", rows, ("text", "label"))
+    assert platform.run(first).state == "succeeded"
+    second = write_project(tmp_path / "second", base + LIVE)
+    rules = (second / "bessemer.yaml").read_text()
+    labels = f"source: table.csv, labels: {{out_of_scope: {none}}}"
+    (second / "bessemer.yaml").write_text(rules.replace("source: table.csv", labels))
+    [(_, told)] = because(platform.run(second, until="release"))
+    assert "test rows with labels that small@1 has not learnt are left out" in told
+
+
 def test_a_reason_is_given_for_what_was_known_then(
     opened: tuple[Platform, str], tmp_path: Path
 ) -> None:
@@ -192,8 +209,9 @@ def test_a_test_split_is_known_by_its_rows_and_those_that_leaked_are_counted(
     # Rows that are learnt by heart: 6 to the letter, 2 nearly so.
     copied = [*rows[:12:2], *((text + "!!", label) for text, label in rows[12:16:2])]
     write_csv(project / "test.csv", [*rows[1::2], *copied], ("text", "label"))
-    share = len(copied) / (len(rows[1::2]) + len(copied))
+    total = len(rows[1::2]) + len(copied)
+    share = len(copied) / total
     rules.write_text(rules.read_text() + "gate: [leaked: {at_most: 0.01}]\n")
     done = platform.run(project, until="release")
     assert done.report.leaked.value == pytest.approx(share)
-    assert because(done) == [("failed", f"it is {share:g}")]
+    assert because(done) == [("failed", f"it is {share:g}; {len(copied)} of {total} rows")]

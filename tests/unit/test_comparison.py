@@ -10,6 +10,7 @@ from bessemer.core.project import Labels
 from bessemer.evaluate.comparison import compare, difference
 from bessemer.measures.comparison import holm, mcnemar, paired_difference
 from bessemer.measures.intervals import Sampling, wilson
+from bessemer.tasks.base import said_by
 from bessemer.tasks.text_classification import TextClassification
 
 SAMPLING = Sampling(0.95, 300, 0)
@@ -141,6 +142,18 @@ def test_models_with_one_answer_a_text_are_compared() -> None:
     assert found.difference == difference(task, actual, ours, theirs, SAMPLING)
     assert (found.difference.name, found.difference.interval) == ("accuracy_difference", "newcombe")
     assert found.difference.value == pytest.approx(0.06)
+
+
+def test_what_says_that_nothing_fits_is_read_in_the_words_of_the_other() -> None:
+    plain = TextClassification(Labels(), ("a", "gift"))
+    open_ended = TextClassification(Labels(out_of_scope="gift"), ("a", "b"))
+    gift, a = frozenset(["gift"]), frozenset("a")
+    # One model's word for nothing is the other one's label, as right as before.
+    assert said_by(open_ended, plain, [gift, a]) == [gift, a]
+    assert said_by(plain, open_ended, [gift, a]) == [gift, a]
+    nothing = frozenset([plain.nothing])
+    assert said_by(plain, open_ended, [nothing]) == [gift]
+    assert said_by(open_ended, TextClassification(Labels(), ("a", "b")), [gift]) == [nothing]
 
 
 def test_few_texts_answered_differently_do_not_tell_which_model_is_better() -> None:

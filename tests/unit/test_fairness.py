@@ -131,7 +131,7 @@ def test_a_small_group_is_told_and_not_measured() -> None:
     assert parity.because == "groups of fewer than 30 examples left out: 1"
     # 20 of f's rows and 30 of m's are positive.
     assert opportunity.measurement is None
-    assert opportunity.because == "fewer than two groups have 30 examples"
+    assert opportunity.because == "fewer than two groups have 30 rows that it is a share of"
 
 
 def test_a_group_that_only_other_splits_have_is_one_without_rows() -> None:

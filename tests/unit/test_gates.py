@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,11 @@ def whole() -> Report:
     )  # fmt: skip
     vip = web.model_copy(update={"column": "vip", "value": cell_name(True), "weak": False})
     floor = web.model_copy(update={"column": "floor", "value": cell_name(1.0), "weak": False})
+    cells = {"rate": "1.0", "flag": "True", "day": "2026-01-02"}
+    spelt = (floor.model_copy(update={"column": c, "value": v}) for c, v in cells.items())
     return report(
         0.8, 0.9, 0.95,
-        slices=(web, vip, floor),
+        slices=(web, vip, floor, *spelt),
         robustness=(typos,),
         counterfactual=(swapped,),
         behaviour=(
@@ -102,6 +105,11 @@ def whole() -> Report:
         ({"accuracy": {"at_least": 0.5, "within": {"channel": "web"}}}, ["passed"]),
         ({"accuracy": {"at_least": 0.5, "within": {"vip": True}}}, ["passed"]),
         ({"accuracy": {"at_least": 0.5, "within": {"floor": 1}}}, ["passed"]),
+        # A CSV file holds what somebody wrote there.
+        ({"accuracy": {"at_least": 0.5, "within": {"rate": 1}}}, ["passed"]),
+        ({"accuracy": {"at_least": 0.5, "within": {"rate": "1"}}}, ["not measured"]),
+        ({"accuracy": {"at_least": 0.5, "within": {"flag": True}}}, ["passed"]),
+        ({"accuracy": {"at_least": 0.5, "within": {"day": date(2026, 1, 2)}}}, ["passed"]),
         ({"accuracy": {"at_least": 0.6, "within": {"channel": "web"}}}, ["failed"]),
         ({"accuracy": {"at_least": 0.1, "within": {"channel": "app"}}}, ["not measured"]),
         ({"accuracy": {"at_least": 0.6, "across": "gender"}}, ["passed", "failed"]),

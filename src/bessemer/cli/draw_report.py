@@ -32,7 +32,7 @@ def document(found: ReportDocument) -> None:
     if found.verdict is not None:
         verdict(found.verdict)
     if found.judged is not None:
-        told = f"\nThis test split has judged {found.judged} models of at most {found.limit}."
+        told = f"\nThis test split has judged {found.judged} of at most {found.limit} models."
         worn = " It is worn out by choosing: take new test rows." * (found.judged > found.limit)
         out.print(told + worn, style="yellow" if worn else "dim")
 
@@ -51,6 +51,10 @@ def report(record: Report) -> None:
     for metric in sorted(record.metrics.values(), key=lambda m: m.name != record.headline):
         metrics.add_row(*_cells(metric.name, metric), str(metric.count))
     out.print(metrics)
+    if record.leaked is not None and record.leaked.value:
+        count = round(record.leaked.value * record.leaked.count)
+        told = f"{count:,} of {record.leaked.count:,} test rows stand, or nearly so, in an earlier"
+        out.print(f"{told} split: bessemer datasets show names them", style="yellow")
     weak = sorted((c for c in record.classes if c.recall), key=lambda c: c.recall.value)  # type: ignore[union-attr]
     classes = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("weakest labels", "recall", "interval", f"0{' ' * (SCALE - 2)}1", "examples"):
@@ -112,12 +116,17 @@ def _parts(found: Report) -> Iterator[tuple[str, Sequence[str], list[Sequence[st
     """Yield heading, columns and rows of each table."""
     yield (
         "Slices, worst first",
-        ("slice", found.headline, "less the rest", "p", ""),
+        ("slice", found.headline, "difference", "p", "rows", ""),
         [
-            (s.name, _told(s.metric), _signed(s.difference), f"{s.p:.3f}", "weak" * s.weak)
+            (
+                *(s.name, _told(s.metric), _signed(s.difference), f"{s.p:.3f}"),
+                *(str(s.metric.count), "weak" * s.weak),
+            )
             for s in found.slices[:SLICES]
         ],
     )
+    if (more := len(found.slices) - SLICES) > 0:
+        console().print(f"… and {more} more, on the page and as JSON", style="dim")
     if (calibration := found.calibration) is not None:
         yield (
             f"Calibration, temperature {calibration.temperature:.3f}",
@@ -126,9 +135,12 @@ def _parts(found: Report) -> Iterator[tuple[str, Sequence[str], list[Sequence[st
         )
         yield (
             "Label sets",
-            ("promised", "holds the right label", "labels each", "empty"),
+            ("promised", "holds the right label", "labels each", "empty", ""),
             [
-                (f"{s.wanted:.0%}", _told(s.coverage), f"{s.size:.2f}", f"{s.empty:.1%}")
+                (
+                    *(f"{s.wanted:.0%}", _told(s.coverage), f"{s.size:.2f}", f"{s.empty:.1%}"),
+                    "below the promise" * (s.coverage.high < s.wanted),
+                )
                 for s in calibration.sets
             ],
         )
@@ -140,14 +152,24 @@ def _parts(found: Report) -> Iterator[tuple[str, Sequence[str], list[Sequence[st
             heading,
             ("", found.headline, "change", "other answers", "texts"),
             [
-                (p.name, _told(p.metric), _signed(p.difference), _told(p.changed), str(p.texts))
+                (
+                    *(p.name, _told(p.metric) if p.keeps else "–", _signed(p.difference)),
+                    *(_told(p.changed), str(p.texts)),
+                )
                 for p in changes
             ],
         )
     yield (
         "Behavioural tests",
         ("test", "must", "passed", "cases"),
-        [(b.name, b.must, f"{b.passed.value:.1%}", str(b.passed.count)) for b in found.behaviour],
+        [
+            (
+                *(b.name, b.must),
+                f"{b.passed.value:.1%}" if b.passed.count else "not measured",
+                str(b.passed.count),
+            )
+            for b in found.behaviour
+        ],
     )
     yield (
         "Gaps between groups",

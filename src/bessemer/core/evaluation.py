@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -140,7 +141,7 @@ class Threshold(Block):
     drop_at_most: Share | None = Field(
         None, description="Bound on what a perturbation `under` costs."
     )
-    within: dict[str, str | int | float | bool] | None = Field(
+    within: dict[str, str | int | float | bool | date] | None = Field(
         None, description="A column and a value: hold only these rows against the bound."
     )
     across: Names | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -39,6 +40,36 @@ class Measurement(Record):
     #: How many examples the value rests on.
     count: int
     interval: Interval
+
+
+#: The group of rows whose protected column is empty; no gap is measured to it.
+NOT_GIVEN = "(not given)"
+
+
+def cell_name(value: Any) -> str:
+    """Return a cell of a table as slices, groups and conditions name it; "" where it is empty.
+
+    The same value has one name, whatever file it came from: 1.0 of a Parquet file is "1", and
+    `true` of the project file is "true".
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def stands_for(value: Any, name: str) -> bool:
+    """Return whether a value of the project file is that of cells of this name.
+
+    A number or truth value is so however it is spelt: a CSV file may hold 1.0 or True.
+    """
+    if isinstance(value, bool):
+        return name.lower() == cell_name(value)
+    if isinstance(value, int | float):
+        with suppress(ValueError):
+            return float(name) == value
+    return name == cell_name(value)
 
 
 class ClassReport(Record):
@@ -158,23 +189,6 @@ class Behaviour(Record):
     must: Literal["keep", "change", "be"]
     #: Share of its cases that passed; a count of cases, not a sample.
     passed: Measurement
-
-
-#: The group of rows whose protected column is empty; no gap is measured to it.
-NOT_GIVEN = "(not given)"
-
-
-def cell_name(value: Any) -> str:
-    """Return a cell of a table as slices, groups and conditions name it; "" where it is empty.
-
-    The same value has one name, whatever file it came from: 1.0 of a Parquet file is "1", and
-    `true` of the project file is "true".
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 class Group(Record):

@@ -230,7 +230,7 @@ def _because(respects: Sequence[Sequence[Part]], least: int) -> str:
     missing = [max((part.missing for part in some), default=0) for some in respects]
     if len(respects) == 1:
         if gone:
-            return f"fewer than two groups have {least} examples"
+            return f"fewer than two groups have {least} rows that it is a share of"
         return f"groups of fewer than {least} examples left out: {missing[0]}" * bool(missing[0])
     told = [f"labels that fewer than two groups have {least} examples of, left out: {gone}"]
     told = told if gone else []

@@ -19,6 +19,7 @@ from bessemer.core.report import (
     Perturbed,
     Report,
     cell_name,
+    stands_for,
 )
 from bessemer.core.verdict import Outcome, Verdict
 from bessemer.measures.fairness import CRITERIA
@@ -163,13 +164,19 @@ def _cost(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
 
 
 def _leaked(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
-    what = "test rows that stand in an earlier split"
-    yield _Found(what, report.leaked, "" if report.leaked else "they were not counted")
+    what = "share of test rows that stand, or nearly so, in an earlier split"
+    if (leaked := report.leaked) is None:
+        yield _Found(what, None, "they were not counted")
+    else:
+        told = f"{round(leaked.value * leaked.count):,} of {leaked.count:,} rows"
+        yield _Found(what, leaked, told)
 
 
 def _within(name: str, bound: Threshold, report: Report) -> Iterator[_Found]:
-    column, value = next((c, cell_name(v)) for c, v in (bound.within or {}).items())
-    found = next((s for s in report.slices if (s.column, s.value) == (column, value)), None)
+    column, given = next(iter((bound.within or {}).items()))
+    value = cell_name(given)
+    named = (s for s in report.slices if s.column == column and stands_for(given, s.value or ""))
+    found = next(named, None)
     because = "" if found else f"too few test rows, or none, have {column} = {value}"
     metric = found.metric if found else None
     yield _Found(f"{name} within {column} = {value}", metric, because)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bessemer.core.dataset import SPLITS
+from bessemer.core.dataset import ROW, SPLITS
 from bessemer.core.errors import ProjectError, UnknownNameError
 from bessemer.core.evaluation import AgainstLive
-from bessemer.core.report import cell_name
+from bessemer.core.report import cell_name, stands_for
 from bessemer.evaluate import behaviour
 from bessemer.evaluate.fairness import groups
 from bessemer.evaluate.perturbations import PERTURBATIONS
@@ -38,6 +38,12 @@ def check(pipeline: Pipeline) -> None:
             continue
         where = "evaluate or the gate: "
         raise UnknownNameError("column", name, dataset.columns, where=where)
+    for name in settings.slices:
+        if column_of(project, name) in ("text", "id", ROW):
+            raise ProjectError(
+                f"evaluate.slices: {name!r} tells every row from every other.",
+                remedy="Name a column that many rows share a value of.",
+            )
     for label in settings.favourable:
         if label not in dataset.labels:
             where = "evaluate.favourable: "
@@ -64,18 +70,23 @@ def _check_gate(pipeline: Pipeline, labels: Sequence[str]) -> None:
         if bound.label is not None and bound.label not in labels:
             raise UnknownNameError("label", bound.label, labels, where=where)
         for column, value in (bound.within or {}).items():
-            _check_value(pipeline, column, cell_name(value), where)
+            _check_value(pipeline, column, value, where)
         turned = PERTURBATIONS.get(bound.under or "")
         if turned is not None and not turned.keeps:
             raise ProjectError(
                 f"{where}under {bound.under} no answer is known to be right.",
                 remedy="Name another perturbation: the report tells how many answers change.",
             )
+        if name == "behaviour" and not tests:
+            raise ProjectError(
+                f"{where}there is no behavioural test.",
+                remedy="Write some as evaluate.behaviour, or remove the condition.",
+            )
         if name == "behaviour" and bound.under is not None and bound.under not in tests:
             raise UnknownNameError("behavioural test", bound.under, tests, where=where)
 
 
-def _check_value(pipeline: Pipeline, column: str, value: str, where: str) -> None:
+def _check_value(pipeline: Pipeline, column: str, value: Any, where: str) -> None:
     """Refuse a value that no test row has."""
     known = values_of(pipeline.column("test", column))
     if known is None:
@@ -84,6 +95,6 @@ def _check_value(pipeline: Pipeline, column: str, value: str, where: str) -> Non
             " range: none is called by one value.",
             remedy="Put the rows into a few classes by a column of their own, and name that.",
         )
-    if value not in known:
+    if not any(stands_for(value, name) for name in known):
         kind = f"test row with {column} ="
-        raise UnknownNameError(kind, value, filter(None, known), where=where)
+        raise UnknownNameError(kind, cell_name(value), filter(None, known), where=where)

@@ -19,6 +19,7 @@ from bessemer.service.evaluations import Evaluation, run_of
 from bessemer.service.home import Home
 from bessemer.service.recipe import column_of
 from bessemer.service.runs import Runs
+from bessemer.tasks.base import said_by
 
 #: Rows that two models need in common.
 LEAST = 30
@@ -50,7 +51,7 @@ def compare(home: Home, first: str, second: str) -> Comparison:
             " or more are needed, with the same label.",
             remedy="Give both projects the same test split, as a file of its own.",
         )
-    task, nothing = ours.task, theirs.task.nothing
+    task = ours.task
     rows = [row for row, _ in pairs]
     answered = ours.answers(mine["text"].to_pylist())
     said = theirs.answers(other["text"].to_pylist())
@@ -58,7 +59,7 @@ def compare(home: Home, first: str, second: str) -> Comparison:
         task,
         answers_of(mine.take(rows), task),
         [answered[row] for row in rows],
-        [frozenset(task.nothing if a == nothing else a for a in said[place]) for _, place in pairs],
+        said_by(theirs.task, task, [said[place] for _, place in pairs]),
         _sampling(ours.project, mine.take(rows)),
     )
     return Comparison(

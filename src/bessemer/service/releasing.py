@@ -31,10 +31,10 @@ from bessemer.service.evaluations import ANSWERS, LOGITS
 from bessemer.service.home import Home
 from bessemer.service.keys import Keys
 from bessemer.service.pipeline import Pipeline
-from bessemer.service.recipe import CHAIN
+from bessemer.service.recipe import CHAIN, column_of
 from bessemer.service.releases import Releases
 from bessemer.service.runs import Runs
-from bessemer.tasks.base import TASKS, Answers, label_of
+from bessemer.tasks.base import TASKS, Answers, label_of, said_by
 
 VERDICT, PROJECT, CARD, RELOADED = "verdict.json", "project.json", "README.md", "reloaded.json"
 #: How many test texts a fresh process answers again before a bundle counts as written.
@@ -231,6 +231,9 @@ def _answers_of(pipeline: Pipeline, live: Release) -> tuple[list[Answers], set[s
             encoded = resident.encode(texts)
             seen = computed(resident.model.run, encoded.features, step, "compare with live")
             if (by_group := resident.contents.group_thresholds) is not None:
+                for name in by_group.across:
+                    if column_of(project, name) not in pipeline.dataset().columns:
+                        raise ContractError(f"it needs the column {name!r}")
                 seen = resident.shifted(seen, mitigating.groups(pipeline, "test", by_group.across))
             found = resident.task.answers(encoded, seen, resident.contents.calibration)
             with stages.make("rival", key) as aside:
@@ -245,6 +248,8 @@ def _answers_of(pipeline: Pipeline, live: Release) -> tuple[list[Answers], set[s
     if family != project.task:
         raise ContractError(f"it does {family}, this project {project.task}")
     writer, task = TASKS.load(family)(contents.label_rules, contents.labels), pipeline.task
-    parsed = (writer.parse(text, cell) for text, cell in zip(texts, cells, strict=True))
-    found = [frozenset(task.nothing if a == writer.nothing else a for a in row) for row in parsed]
-    return found, {*contents.labels, task.nothing}
+    parsed = [writer.parse(text, cell) for text, cell in zip(texts, cells, strict=True)]
+    # Without having learnt it, it answers that nothing fits where it refuses what is unsure.
+    refuses = contents.label_rules.out_of_scope or "threshold" in contents.calibration
+    says_nothing = {task.nothing} if refuses or not writer.answers_once else set()
+    return said_by(writer, task, parsed), {*contents.labels, *says_nothing}

@@ -67,6 +67,16 @@ def coverages(calibration: Calibration) -> list[float]:
     return sorted(float(name.removeprefix(SET)) for name in calibration if name.startswith(SET))
 
 
+def said_by(writer: Task, reader: Task, rows: Sequence[Answers]) -> list[Answers]:
+    """Return one task's answers in the words of another of its family.
+
+    What says that no label fits has a name of its own in each, unless that name is a label of the
+    other: then it means that label.
+    """
+    nothing = writer.nothing if writer.nothing in reader.labels else reader.nothing
+    return [frozenset(nothing if one == writer.nothing else one for one in row) for row in rows]
+
+
 def label_of(answer: str | Span) -> str:
     """Return the label of an answer."""
     return answer if isinstance(answer, str) else answer.label

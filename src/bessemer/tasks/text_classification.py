@@ -49,7 +49,7 @@ class TextClassification(Task):
     teach what to refuse: they are a class of their own, and their chance counts against the rest.
     """
 
-    version = 3
+    version = 4
     label_rules = ("separator", "out_of_scope")
     pooled = True
     least_labels = 2

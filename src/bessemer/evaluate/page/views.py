@@ -9,6 +9,8 @@ from typing import Any
 from bessemer.core.axis import Axis, axis
 from bessemer.core.report import ERRORS, Fairness, Gap, Measurement, Mitigated, Perturbed, Report
 
+#: Share of test rows that stand in an earlier split, past which it is told loudly.
+MOST_LEAKED = 0.05
 #: Slices and labels that are drawn, and labels that a heat map has room for.
 MOST_SLICES, MOST_LABELS, MOST_HEAT = 40, 20, 25
 

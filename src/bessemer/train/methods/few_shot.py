@@ -42,7 +42,7 @@ class FewShot(Method):
     Pairs are drawn anew for every step; no list of them is ever made.
     """
 
-    version = 2
+    version = 3
     Options = FewShotOptions
 
     def learn(self, lesson: Lesson, options: FewShotOptions) -> Learnt:

@@ -28,7 +28,7 @@ class Full(Method):
     they give is computed once.
     """
 
-    version = 2
+    version = 3
     Options = FullOptions
     weighs = True
 

@@ -36,7 +36,7 @@ class Lora(Method):
     The adapters themselves are kept beside it, under the names that peft reads.
     """
 
-    version = 2
+    version = 3
     Options = LoraOptions
     weighs = True
 

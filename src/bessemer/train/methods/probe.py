@@ -57,7 +57,7 @@ class Probe(Method):
     several labels, each gets a regression of its own.
     """
 
-    version = 2
+    version = 3
     Options = ProbeOptions
     weighs = True
 
