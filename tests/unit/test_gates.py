@@ -222,6 +222,20 @@ def test_the_unlucky_end_decides(condition: dict, passed: bool) -> None:
     assert judge(condition, report(0.8, 0.9, 0.95), None).passed is passed
 
 
+def test_it_is_told_how_many_rows_would_do() -> None:
+    for condition, told in (
+        ({"accuracy": {"at_least": 0.85}}, "100 test rows are too few to be sure; about 400 would"),
+        ({"calibration_error": {"at_most": 0.92}}, "; about 620 would do"),
+        ({"accuracy": {"at_least": 0.95}}, None),
+        ({"not_worse_than": {"than": "live", "margin": 0.05}}, "; about 1,600 would do"),
+    ):
+        rival = Rival("small@1", measured(0.0, -0.2, 0.2, "accuracy_difference"))
+        [outcome] = judge(condition, report(0.8, 0.9, 0.95), rival).outcomes
+        assert outcome.state == "failed"
+        assert ("too few" in outcome.because) is (told is not None)
+        assert (told or "") in outcome.because
+
+
 def test_nothing_live_passes_and_says_so() -> None:
     verdict = judge({"not_worse_than": "live"}, report(0.8, 0.9, 0.95), None)
     assert verdict.passed

@@ -91,9 +91,25 @@ def _outcomes(found: _Found, bound: Threshold) -> Iterator[Outcome]:
                 f"it is {metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}] on"
                 f" {metric.count}; the {'lower' if lower else 'upper'} end decides"
             )
+        if not passed and metric.interval != "order statistic":
+            end = metric.low if lower else metric.high
+            because += _too_few(metric.count, metric.value, end, value)
         because += f"; {found.because}" if found.because else ""
         state: Literal["passed", "failed"] = "passed" if passed else "failed"
         yield Outcome(condition=condition, state=state, because=because)
+
+
+def _too_few(count: int, value: float, end: float, bound: float) -> str:
+    """Return how many test rows would do, where the value meets the bound and its end does not.
+
+    An interval of n rows is as wide as the root of n is small.
+    """
+    room, away = value - bound, value - end
+    if room * away <= 0:
+        return ""
+    needed = count * (away / room) ** 2
+    told = f"{count:,} test rows are too few to be sure"
+    return f", and {told}; about {float(f'{needed:.2g}'):,.0f} would do"
 
 
 def _all(name: str, bound: Threshold, report: Report) -> list[_Found]:
@@ -269,8 +285,8 @@ def _against(name: str, bound: AgainstLive, rival: Rival | None) -> Outcome:
         )
     because += f"; {rival.because}" if rival.because else ""
     passed = gain.low > margin if better else gain.low >= -margin
-    if not passed and (gain.value > margin if better else gain.value >= -margin):
-        because += f", and {count} test rows are too few to be sure"
+    if not passed:
+        because += _too_few(count, gain.value, gain.low, margin if better else -margin)
     state: Literal["passed", "failed"] = "passed" if passed else "failed"
     return Outcome(condition=condition, state=state, because=because)
 
