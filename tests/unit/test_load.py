@@ -18,7 +18,10 @@ Answering = Callable[[str], tuple[float, str]]
 def server(answering: Answering) -> Iterator[str]:
     """Answer each body after so many seconds with a status line and headers; yield the address."""
 
+    handlers = set()
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -31,13 +34,21 @@ def server(answering: Answering) -> Iterator[str]:
                 if "close" in status:
                     break
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def ended() -> None:
+        """Close every connection before the loop ends: one that is left warns in another test."""
+        listening.close()
+        if handlers:
+            await asyncio.wait(handlers, timeout=10)
 
     loop = asyncio.new_event_loop()
     listening = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    listening.close()
+    asyncio.run_coroutine_threadsafe(ended(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

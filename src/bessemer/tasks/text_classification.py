@@ -49,7 +49,7 @@ class TextClassification(Task):
     teach what to refuse: they are a class of their own, and their chance counts against the rest.
     """
 
-    version = 4
+    version = 3
     label_rules = ("separator", "out_of_scope")
     pooled = True
     least_labels = 2

@@ -54,7 +54,7 @@ class TokenClassification(Task):
     those of Chinese may, speak for all of them. Spans neither overlap nor cut words.
     """
 
-    version = 3
+    version = 2
     pooled = False
     least_labels = 1
     metric_names = ("f1", "precision", "recall", "macro_f1", "calibration_error")
